@@ -1,0 +1,122 @@
+# Every target does its own set-up in a virtual environment; ROS 2 comes from PyPI wheels.
+#   make VENV=/elsewhere/venv ...   another environment        make PYTHON=python3.12 ...   another Python
+
+VENV ?= .venv
+DATA ?=
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+
+# Two at once: the messages are generated while pip installs the packages.
+MAKEFLAGS += --no-print-directory --jobs=2
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PREFIX := $(abspath $(VENV))
+BIN := $(PREFIX)/bin
+STAMPS := $(PREFIX)/.relpose
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile -c requirements/constraints.txt
+
+# A sourced ROS, or being started from a Python of another environment, must not leak in here.
+unexport PYTHONPATH
+unexport PYTHONHOME
+unexport CMAKE_PREFIX_PATH
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
+ifdef _ROS_WHEELS_BOOTSTRAP_COMPLETE
+unexport LD_LIBRARY_PATH
+endif
+export AMENT_PREFIX_PATH := $(PREFIX)
+export VIRTUAL_ENV := $(PREFIX)
+export ROS_LOG_DIR ?= $(CURDIR)/build/ros_log
+
+MESSAGES := $(wildcard msg/*.msg msg/*.srv msg/*.action msg/CMakeLists.txt msg/package.xml)
+SHIM := test/ros_shims/tf2_msgs
+SHIM_FILES := $(wildcard $(SHIM)/CMakeLists.txt $(SHIM)/package.xml $(SHIM)/msg/*.msg)
+
+# The editable installation points at one checkout: install again when another one uses this environment.
+ifneq ($(shell cat $(STAMPS)/checkout 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMPS)/package
+endif
+
+# A moved or copied environment still names its old place in scripts and CMake files.
+BORN := $(shell cat $(STAMPS)/prefix 2>/dev/null)
+ifneq ($(BORN),)
+ifneq ($(BORN),$(PREFIX))
+$(STAMPS)/venv: moved
+.PHONY: moved
+moved:
+	@echo "setup: $(PREFIX) was made as $(BORN) and cannot be moved: make clean-venv, then again" >&2; exit 1
+endif
+endif
+
+.PHONY: help setup demo test test-slow lint format bench clean clean-venv
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
+
+setup: $(STAMPS)/package $(STAMPS)/messages $(if $(SHIM_FILES),$(STAMPS)/shim) ## make the environment (every target below does it)
+
+demo: setup ## the whole chain on a simulated world, or on real images with DATA=folder
+	@$(BIN)/python -m relpose_ros.cli demo $(if $(DATA),--data "$(DATA)") $(DEMO_ARGS)
+
+test: setup ## all tests but the slow ones (PYTEST_ARGS="-k name" for some)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-slow: setup $(STAMPS)/colcon ## the slow tests alone
+	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+lint: setup build/typing/relpose_training ## style, types, and who may import whom
+	@failed=; \
+	$(BIN)/python -m ruff check || failed="$$failed ruff-check"; \
+	$(BIN)/python -m ruff format --check --quiet || failed="$$failed ruff-format"; \
+	$(BIN)/python -m mypy || failed="$$failed mypy"; \
+	$(BIN)/lint-imports --no-logo || failed="$$failed lint-imports"; \
+	if [ -n "$$failed" ]; then echo "lint: FAILED:$$failed" >&2; exit 1; fi
+
+format: setup ## let ruff mend what it can
+	@$(BIN)/python -m ruff check --fix
+	@$(BIN)/python -m ruff format
+
+bench: setup ## time every stage against a plain version of itself
+	@$(BIN)/python -m benchmarks
+
+clean: ## remove build products, not the environment
+	rm -rf build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+clean-venv: ## remove the environment
+	rm -rf "$(VENV)"
+
+# mypy reads no editable installation: show it training/ under the name it is imported by.
+build/typing/relpose_training:
+	@mkdir -p build/typing && ln -sfn ../../training $@
+
+# --- set-up, one stamp a step ------------------------------------------------------------------------
+$(STAMPS)/venv: tools/find_python.sh tools/check_machine.py
+	@python=$$(tools/find_python.sh) || exit 1; \
+	if [ ! -x $(BIN)/python ]; then echo "setup: $(VENV) with $$python"; "$$python" -m venv $(PREFIX); fi
+	@mkdir -p $(STAMPS) && echo "$(PREFIX)" > $(STAMPS)/prefix && touch $@
+
+$(STAMPS)/requirements: $(STAMPS)/venv requirements/ros.txt requirements/build.txt requirements/constraints.txt tools/fix_ros_wheels.py
+	@echo "setup: ROS 2 and build tools from PyPI"
+	@$(PIP) -r requirements/build.txt -r requirements/ros.txt
+	@$(BIN)/python tools/fix_ros_wheels.py
+	@touch $@
+
+$(STAMPS)/package: $(STAMPS)/requirements setup.py setup.cfg pyproject.toml
+	@echo "setup: relpose_ros (editable) and what it needs"
+	@$(PIP) --no-build-isolation -e '.[dev]'
+	@echo "$(CURDIR)" > $(STAMPS)/checkout
+	@touch $@
+
+$(STAMPS)/messages: $(STAMPS)/requirements $(MESSAGES) tools/build_interfaces.sh
+	@tools/build_interfaces.sh msg $(PREFIX) $(PREFIX)/build/relpose_msgs
+	@touch $@
+
+$(STAMPS)/shim: $(STAMPS)/requirements $(SHIM_FILES) tools/build_interfaces.sh
+	@tools/build_interfaces.sh $(SHIM) $(PREFIX) $(PREFIX)/build/tf2_msgs
+	@touch $@
+
+$(STAMPS)/colcon: $(STAMPS)/requirements requirements/colcon.txt
+	@$(PIP) -r requirements/colcon.txt
+	@touch $@

@@ -1,0 +1,91 @@
+"""ros2 launch relpose_ros localization.launch.py map:=office.relmap image:=/camera/image_raw"""
+
+from __future__ import annotations
+
+import os
+
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchContext, LaunchDescription  # type: ignore[attr-defined]
+
+ARGUMENTS = {
+    "map": (None, "path of the map bundle (*.relmap)"),
+    "image": ("/camera/image_raw", "image topic (the raw one; <image>/compressed is used if asked for)"),
+    "camera_info": ("", "CameraInfo topic; default: camera_info beside the image topic"),
+    "camera_file": ("", "camera-info YAML used instead of the topic"),
+    "image_transport": ("raw", "raw or compressed"),
+    "qos_reliability": ("best_effort", "best_effort or reliable"),
+    "profile": ("default", "default, fast or accurate"),
+    "global_frame_id": ("map", "frame of the map"),
+    "base_frame_id": ("base_link", "whose pose is published; none for the camera's own"),
+    "base_from_camera": ("", "mount as 'x y z qx qy qz qw'; default: from TF"),
+    "use_sim_time": ("false", "take time from /clock"),
+    "namespace": ("", "namespace of the node"),
+    "params_file": ("", "parameter file; default: config/localizer.yaml of this package"),
+    "shared_memory": ("true", "use the Fast DDS profile that carries large images (unless one is set)"),
+}
+"""Launch argument -> default (None: required), description."""
+
+PARAMETERS = (
+    "camera_file",
+    "image_transport",
+    "qos_reliability",
+    "profile",
+    "global_frame_id",
+    "base_frame_id",
+)
+"""Arguments that are parameters of the node as they are."""
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The localizer node."""
+    declared = [
+        DeclareLaunchArgument(
+            name, description=text, **({} if default is None else {"default_value": default})
+        )
+        for name, (default, text) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=make_node)])
+
+
+def make_node(context: LaunchContext) -> list[Node]:
+    """The node with what the arguments say."""
+    given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    share = FindPackageShare("relpose_ros").perform(context)
+    environment = {}
+    if given["shared_memory"] == "true" and "FASTDDS_DEFAULT_PROFILES_FILE" not in os.environ:
+        environment["FASTDDS_DEFAULT_PROFILES_FILE"] = os.path.join(share, "config", "fastdds_shm.xml")
+    node = Node(
+        package="relpose_ros",
+        executable="localizer_node",
+        name="localizer",
+        namespace=given["namespace"],
+        parameters=[
+            given["params_file"] or os.path.join(share, "config", "localizer.yaml"),
+            node_parameters(given),
+        ],
+        remappings=[("image", given["image"]), ("camera_info", camera_info_topic(given))],
+        additional_env=environment,
+        output="screen",
+    )
+    return [node]
+
+
+def node_parameters(given: dict[str, str]) -> dict[str, object]:
+    """Launch arguments as parameters of their types."""
+    out: dict[str, object] = {name: given[name] for name in PARAMETERS}
+    out["map"] = os.path.abspath(os.path.expanduser(given["map"]))
+    out["use_sim_time"] = given["use_sim_time"] == "true"
+    if given["base_frame_id"] == "none":
+        out["base_frame_id"] = ""
+    if given["base_from_camera"]:
+        out["base_from_camera"] = [float(number) for number in given["base_from_camera"].split()]
+    return out
+
+
+def camera_info_topic(given: dict[str, str]) -> str:
+    """What was given, or camera_info beside the image, where camera drivers put it."""
+    return given["camera_info"] or given["image"].rsplit("/", 1)[0] + "/camera_info"

@@ -1,0 +1,1 @@
+"""`relpose ...`: argument parsing and printing. No mathematics here."""

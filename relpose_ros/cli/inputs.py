@@ -1,0 +1,119 @@
+"""What the commands take in: a posed-image source, a camera, a map."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relpose_ros.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from relpose_ros.datasets.base import Source
+    from relpose_ros.geometry.cameras import Camera
+    from relpose_ros.localization.localizer import Localizer
+    from relpose_ros.maps.bundle import Map
+
+SOURCE_HELP = "posed images: a folder (images/ and poses.txt), a rosbag2, a COLMAP model, 7-Scenes, ..."
+
+CAMERA_HELP = (
+    "the camera of the images: a ROS camera-info YAML, or the numbers "
+    "fx fy cx cy width height [k1 k2 p1 p2 [k3]] (pixels; the centre of the top-left pixel is 0, 0)"
+)
+
+
+def add_source_arguments(parser: argparse.ArgumentParser, *, positional: bool = True) -> None:
+    """SOURCE, `--format` and `-o KEY=VALUE`."""
+    if positional:
+        parser.add_argument("source", metavar="SOURCE", help=SOURCE_HELP)
+    parser.add_argument(
+        "--format", metavar="NAME", help="format of SOURCE (default: recognised by its files)"
+    )
+    parser.add_argument(
+        "-o",
+        "--option",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="options",
+        help="an option of that format, as image_topic=/camera/image_raw for a bag; may be given again",
+    )
+
+
+def open_from(args: argparse.Namespace, split: str | None = None) -> Source:
+    """The source that the arguments of `add_source_arguments` describe.
+
+    `split` is what the images count as where the format (a bag) has no split of its own.
+    """
+    from relpose_ros.datasets.open import FORMATS, detect_format, open_source
+
+    options = parse_options(args.options)
+    path = Path(args.source)
+    if split and path.exists():
+        layout = FORMATS.get(args.format or detect_format(path))
+        if layout and "split" in inspect.signature(layout.open_function()).parameters:
+            options.setdefault("split", split)
+    return open_source(path, format=args.format, **options)
+
+
+def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
+    """`KEY=VALUE` strings as keyword arguments; values are read as YAML scalars (3, 0.1, true, text)."""
+    import yaml
+
+    options = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.isidentifier():
+            raise ConfigurationError(f"expected KEY=VALUE for --option, got {pair!r}")
+        options[key] = yaml.safe_load(value) if value else ""
+    return options
+
+
+def split_camera(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What followed `--camera`, as (the camera's words, images that were swallowed with them).
+
+    The camera is one path, or as many numbers as stand there.
+    """
+    count = 0
+    while count < len(words) and _is_number(words[count]):
+        count += 1
+    count = max(count, 1)
+    return list(words[:count]), list(words[count:])
+
+
+def make_camera(words: Sequence[str]) -> Camera:
+    """A camera from one path or from its numbers. Raises CameraError."""
+    from relpose_ros.datasets.camera_files import camera_from_numbers, read_camera
+
+    return camera_from_numbers(words) if _is_number(words[0]) else read_camera(words[0])
+
+
+def add_map_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--map` and `--profile`."""
+    parser.add_argument(
+        "--map", required=True, type=Path, metavar="MAP", help="a map made by `relpose map build`"
+    )
+    parser.add_argument(
+        "--profile", default="default", metavar="NAME", help="`default`, or `fast`: quicker and less accurate"
+    )
+
+
+def open_localizer(args: argparse.Namespace) -> tuple[Map, Localizer]:
+    """The map and a localizer in it, as the arguments of `add_map_arguments` say. Raises MapError."""
+    from relpose_ros.maps.bundle import Map
+
+    opened = Map.open(args.map)  # refused before anything else is loaded
+
+    from relpose_ros.localization.localizer import Localizer, LocalizerOptions
+
+    return opened, Localizer(opened, LocalizerOptions(profile=args.profile))
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""One file a plot. Each takes `ReportData` and gives a figure, or None when there is nothing to draw."""

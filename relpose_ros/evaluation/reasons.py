@@ -1,0 +1,22 @@
+"""Why there was no pose, counted. Reasons that differ only in their numbers are one."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from relpose_ros.evaluation.records import QueryRecord
+
+NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+
+
+def generic(reason: str) -> str:
+    """The reason with its numbers left out: `7 inliers, 12 needed` -> `… inliers, … needed`."""
+    return NUMBER.sub("…", reason.strip()) or "no reason given"
+
+
+def count_reasons(records: Sequence[QueryRecord]) -> dict[str, int]:
+    """Generic reason -> how many queries inside the map had no pose for it, most frequent first."""
+    missing = [r for r in records if not r.localization.has_pose and not r.outside_map]
+    return dict(Counter(generic(r.localization.reason) for r in missing).most_common())

@@ -1,0 +1,1 @@
+"""Image -> local features; two feature sets -> matches."""

@@ -1,0 +1,135 @@
+"""Refinement of a camera pose on 2D-3D correspondences whose points are themselves uncertain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relpose_ros.geometry.rigid import Rigid
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Correspondences:
+    """N map points seen by a camera.
+
+    `rays` (N, 2) on z = 1; `points` (N, 3) metres, map frame; `covariances` (N, 3, 3) of the
+    points for 1 px of noise; `focal` pixels per unit of `rays`.
+    """
+
+    rays: Array
+    points: Array
+    covariances: Array
+    focal: float
+
+    def __getitem__(self, index: NDArray[np.integer] | NDArray[np.bool_]) -> Correspondences:
+        return Correspondences(
+            self.rays[index], self.points[index], self.covariances[index], self.focal
+        )
+
+    def __len__(self) -> int:
+        return len(self.rays)
+
+
+@dataclass(frozen=True)
+class Linearization:
+    """Whitened residuals at a pose: unit variance where pixels and points have 1 px of noise.
+
+    `jacobian` (N, 2, 6) with respect to the twist of `Rigid.perturbed`; `residual` (N, 2).
+    """
+
+    jacobian: Array
+    residual: Array
+
+    @property
+    def squared(self) -> Array:
+        """Squared Mahalanobis residuals (N,)."""
+        return (self.residual**2).sum(axis=1)
+
+
+def project(map_from_camera: Rigid, points: Array) -> tuple[Array, Array]:
+    """Map points (N, 3) -> rays (N, 2) on z = 1 and depths (N,); rays are inf at depth <= 0."""
+    local = (points - map_from_camera.translation) @ map_from_camera.rotation
+    depth = local[:, 2]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rays = local[:, :2] / depth[:, None]
+    return np.where(depth[:, None] > 0, rays, np.inf), depth
+
+
+def reprojection_jacobian(map_from_camera: Rigid, points: Array, focal: float) -> tuple[Array, Array]:
+    """Derivatives of the projection in pixels: by the twist (N, 2, 6) and by the point (N, 2, 3).
+
+    With d = X - t and a row a of the derivative by the point, the twist's row is
+    [-a, a x d] (first-order expansion of R^T exp(-theta) (X - t - dt)).
+    """
+    offset = points - map_from_camera.translation
+    local = offset @ map_from_camera.rotation
+    depth = local[:, 2:3]
+    ux, uy = local[:, 0:1] / depth, local[:, 1:2] / depth
+    right, down, forward = map_from_camera.rotation.T
+    by_point = np.stack([right - ux * forward, down - uy * forward], axis=1)
+    by_point *= (focal / depth)[:, :, None]
+    by_twist = np.concatenate([-by_point, np.cross(by_point, offset[:, None])], axis=2)
+    return by_twist, by_point
+
+
+def linearize(map_from_camera: Rigid, seen: Correspondences) -> Linearization:
+    """Residuals whitened by pixel noise plus the projected uncertainty of the points."""
+    by_twist, by_point = reprojection_jacobian(map_from_camera, seen.points, seen.focal)
+    rays, _ = project(map_from_camera, seen.points)
+    residual = (rays - seen.rays) * seen.focal
+    residual = np.where(np.isfinite(residual), residual, 1e6)
+    spread = by_point @ seen.covariances
+    across = (spread[:, 0] * by_point[:, 1]).sum(axis=1)
+    s00 = 1.0 + (spread[:, 0] * by_point[:, 0]).sum(axis=1)
+    s11 = 1.0 + (spread[:, 1] * by_point[:, 1]).sum(axis=1)
+    # Cholesky of the 2x2 noise covariance, inverted by hand: this runs for every frame.
+    l00 = 1 / np.sqrt(s00)
+    l10 = across / s00
+    l11 = 1 / np.sqrt(np.maximum(s11 - across * l10, 1e-12))
+    return Linearization(_whiten(by_twist, l00, l10, l11), _whiten(residual, l00, l10, l11))
+
+
+def _whiten(rows: Array, l00: Array, l10: Array, l11: Array) -> Array:
+    shape = (-1, *[1] * (rows.ndim - 2))
+    first = rows[:, 0] * l00.reshape(shape)
+    second = (rows[:, 1] - rows[:, 0] * l10.reshape(shape)) * l11.reshape(shape)
+    return np.stack([first, second], axis=1)
+
+
+def refine_pose(
+    map_from_camera: Rigid, seen: Correspondences, robust: float = 2.5, iterations: int = 5
+) -> tuple[Rigid, Linearization, Array]:
+    """Minimise the robust (Cauchy) Mahalanobis reprojection error by Gauss-Newton.
+
+    Returns the pose, the linearization there and the robust weights (N,).
+    """
+    pose = map_from_camera
+    for _ in range(iterations):
+        line = linearize(pose, seen)
+        weight = 1 / (1 + line.squared / robust**2)
+        twist = _gauss_newton_step(line, weight)
+        if twist is None:
+            break
+        pose = pose.perturbed(twist)
+        if np.abs(twist[3:]).max() < 1e-6:
+            break
+    line = linearize(pose, seen)
+    return pose, line, 1 / (1 + line.squared / robust**2)
+
+
+def _gauss_newton_step(line: Linearization, weight: Array) -> Array | None:
+    rows = line.jacobian.reshape(-1, 6)
+    weighted = (line.jacobian * weight[:, None, None]).reshape(-1, 6)
+    normal = weighted.T @ rows
+    try:
+        twist = -np.linalg.solve(normal, weighted.T @ line.residual.ravel())
+    except np.linalg.LinAlgError:
+        return None
+    # A long step means a degenerate view: leave the pose of the robust solver alone.
+    if not np.isfinite(twist).all() or np.linalg.norm(twist[3:]) > 0.5:
+        return None
+    return twist

@@ -1,0 +1,115 @@
+"""Robust pose solvers. The only file that calls the RANSAC library (PoseLib)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relpose_ros.geometry.cameras import Camera
+from relpose_ros.geometry.rigid import Rigid
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RansacOptions:
+    """`max_error_px`: inlier threshold (reprojection, or Sampson); iteration bounds; seed."""
+
+    max_error_px: float = 6.0
+    min_iterations: int = 50
+    max_iterations: int = 2000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class RobustPose:
+    """A pose as its solver's name says, and which correspondences agree with it (N,) bool."""
+
+    pose: Rigid
+    inliers: NDArray[np.bool_]
+
+
+def absolute_pose(
+    rays: Array, points: Array, focal: float, options: RansacOptions | None = None
+) -> RobustPose | None:
+    """`map_from_camera` from rays (N, 2) on z = 1 and map points (N, 3) in metres.
+
+    `focal` turns the pixel threshold into an angle. None when fewer than four finite
+    correspondences are given or no model is found.
+    """
+    import poselib
+
+    options = options or RansacOptions()
+    finite = np.isfinite(rays).all(axis=1) & np.isfinite(points).all(axis=1)
+    if finite.sum() < 4:
+        return None
+    # PoseLib works in float64 but scales badly far from the origin: give it local points.
+    origin = np.median(points[finite], axis=0)
+    pose, info = poselib.estimate_absolute_pose(
+        rays[finite] * focal,
+        points[finite] - origin,
+        _camera(focal),
+        _ransac(options, "max_reproj_error"),
+        {"loss_type": "CAUCHY", "loss_scale": 1.0},
+    )
+    camera_from_map = Rigid(np.array(pose.R), np.array(pose.t))
+    return _result(camera_from_map.inverse(), info, finite, origin)
+
+
+def relative_pose(
+    first_rays: Array, second_rays: Array, focal: float, options: RansacOptions | None = None
+) -> RobustPose | None:
+    """`second_from_first`, translation of length 1, from ray pairs (N, 2), (N, 2) on z = 1.
+
+    By the essential matrix (five points, Nister 2004). None when fewer than six finite pairs
+    are given or no model is found.
+    """
+    import poselib
+
+    options = options or RansacOptions(max_error_px=1.5)
+    finite = np.isfinite(first_rays).all(axis=1) & np.isfinite(second_rays).all(axis=1)
+    if finite.sum() < 6:
+        return None
+    pose, info = poselib.estimate_relative_pose(
+        first_rays[finite] * focal,
+        second_rays[finite] * focal,
+        _camera(focal),
+        _camera(focal),
+        _ransac(options, "max_epipolar_error"),
+        {"loss_type": "CAUCHY", "loss_scale": 0.5},
+    )
+    length = np.linalg.norm(pose.t)  # PoseLib's refinement lets it drift from 1 by 1e-4
+    if not length > 0:
+        return None
+    second_from_first = Rigid(np.array(pose.R), np.array(pose.t) / length)
+    return _result(second_from_first, info, finite, np.zeros(3))
+
+
+def shared_focal(first: Camera, second: Camera) -> float:
+    """The focal length that makes one pixel threshold fair to two cameras."""
+    return 0.5 * (first.focal + second.focal)
+
+
+def _camera(focal: float) -> dict[str, Any]:
+    return {"model": "SIMPLE_PINHOLE", "width": 1, "height": 1, "params": [focal, 0.0, 0.0]}
+
+
+def _ransac(options: RansacOptions, threshold: str) -> dict[str, Any]:
+    return {
+        threshold: options.max_error_px,
+        "min_iterations": options.min_iterations,
+        "max_iterations": options.max_iterations,
+        "seed": options.seed,
+    }
+
+
+def _result(pose: Rigid, info: dict[str, Any], finite: NDArray[np.bool_], origin: Array) -> RobustPose | None:
+    inliers = np.zeros(len(finite), np.bool_)
+    inliers[finite] = np.asarray(info["inliers"], np.bool_)
+    sane = np.isfinite(pose.rotation).all() and np.isfinite(pose.translation).all()
+    if not inliers.any() or not sane:
+        return None
+    return RobustPose(Rigid(pose.rotation, pose.translation + origin), inliers)

@@ -1,0 +1,156 @@
+"""The localizer: a frame in, one trusted pose or an honest abstention out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from relpose_ros.features.base import Features
+from relpose_ros.features.registry import make_extractor
+from relpose_ros.geometry.cameras import Camera
+from relpose_ros.localization.arbiter import Arbiter
+from relpose_ros.localization.calibration import Calibration
+from relpose_ros.localization.options import LocalizerOptions, options_for
+from relpose_ros.localization.pairwise import RelativePose
+from relpose_ros.localization.query import Neighbour, Query
+from relpose_ros.localization.relative import RelativeLocalizer
+from relpose_ros.localization.structure import StructureLocalizer
+from relpose_ros.maps.bundle import Map
+from relpose_ros.retrieval.index import DescriptorIndex
+from relpose_ros.types import Frame, Hypothesis, Localization, State
+
+MIN_FEATURES = 20
+"""Fewer keypoints than this is a blank, dark or blown-out image."""
+
+
+class Localizer:
+    """Localizes frames in a map. One call at a time; make one per thread.
+
+    `options` is a profile's name or LocalizerOptions. Raises ConfigurationError when this
+    software lacks the map's feature type.
+    """
+
+    def __init__(self, map_: Map, options: LocalizerOptions | str = "default") -> None:
+        self.map = map_
+        self.options = options_for(options) if isinstance(options, str) else options
+        self.calibration = Calibration.from_dict(map_.calibration)
+        self._extractor = make_extractor(
+            map_.feature, self.options.max_keypoints, self.options.image_scale
+        )
+        self._index = DescriptorIndex(map_.global_descriptors)
+        self._structure = StructureLocalizer(map_, self.options.structure)
+        self._relative = RelativeLocalizer(map_, self.options.relative)
+        self._arbiter = Arbiter(self.calibration, self.options.arbiter)
+
+    def localize(self, frame: Frame) -> Localization:
+        """The camera's pose in the map, or UNLOCALIZED with a reason. Same input, same answer."""
+        start = time.perf_counter()
+        features = self.extract(frame)
+        extracted = time.perf_counter()
+        answer = self.localize_features(features, frame.camera)
+        timings = {
+            "extract": 1e3 * (extracted - start),
+            **answer.latency_ms,
+            "total": 1e3 * (time.perf_counter() - start),
+        }
+        return replace(answer, latency_ms=timings, source=frame.source, stamp=frame.stamp)
+
+    def extract(self, frame: Frame) -> Features:
+        """Local features of a frame, as the map's feature type has them."""
+        return self._extractor.extract(frame.image)
+
+    def retrieve(self, features: Features) -> list[Neighbour]:
+        """The references that look most alike, best first."""
+        if not len(features):
+            return []
+        descriptor = self.map.vlad.encode(features.descriptors)
+        count = min(self.options.neighbours, len(self.map))
+        shortlist = min(4 * count, len(self.map)) if self.options.rerank else count
+        index, score = (a[0] for a in self._index.search(descriptor[None], shortlist))
+        if self.options.rerank:
+            from relpose_ros.retrieval.rerank import rerank
+
+            order, _ = rerank(descriptor, self.map.global_descriptors[index])
+            index, score = index[order[:count]], score[order[:count]]
+        return [self._neighbour(int(i), float(s)) for i, s in zip(index, score, strict=True)]
+
+    def localize_features(self, features: Features, camera: Camera) -> Localization:
+        """Like `localize`, from features that were extracted elsewhere."""
+        if len(features) < MIN_FEATURES:
+            reason = (
+                f"only {len(features)} features in the image ({MIN_FEATURES} are needed): "
+                "it is blank, dark, blown out or blurred"
+            )
+            return Localization(State.UNLOCALIZED, reason)
+        start = time.perf_counter()
+        neighbours = self.retrieve(features)
+        retrieved = 1e3 * (time.perf_counter() - start)
+        answer = self.localize_with(features, camera, neighbours)
+        return replace(answer, latency_ms={"retrieve": retrieved, **answer.latency_ms})
+
+    def localize_with(
+        self, features: Features, camera: Camera, neighbours: list[Neighbour]
+    ) -> Localization:
+        """Like `localize_features`, against references that were retrieved elsewhere."""
+        query = Query.of(features, camera, self.options.seed)
+        hypotheses, timings = self.hypotheses(query, neighbours)
+        answer = self._arbiter.decide(hypotheses, _nothing_found(query, neighbours))
+        return replace(answer, latency_ms=timings)
+
+    def hypotheses(
+        self, query: Query, neighbours: list[Neighbour]
+    ) -> tuple[list[Hypothesis], dict[str, float]]:
+        """Guesses of all roads taken, with raw covariances, and milliseconds by stage."""
+        found = self._structure.hypotheses(query, neighbours)
+        timings = dict(self._structure.timings)
+        support = max((h.evidence.inliers for h in found), default=0)
+        if support < self.options.relative_below:
+            start = time.perf_counter()
+            found += self._relative.hypotheses(query, neighbours)
+            timings["relative"] = 1e3 * (time.perf_counter() - start)
+        return [self._with_view_change(h) for h in found], timings
+
+    def relative_poses(self, frame: Frame, neighbours: list[Neighbour]) -> list[RelativePose]:
+        """Relative poses of a frame's camera to the given references, those that could be found."""
+        query = Query.of(self.extract(frame), frame.camera, self.options.seed)
+        return self._relative.relative_poses(query, neighbours)
+
+    def neighbour(self, name: str, score: float = 0.0) -> Neighbour:
+        """The reference of that name as a neighbour. Raises MapError if the map lacks it."""
+        return self._neighbour(self.map.index_of([name])[0], score)
+
+    def _neighbour(self, index: int, score: float) -> Neighbour:
+        pose = self.map.reference_poses[index]
+        return Neighbour(index, self.map.reference_names[index], score, pose)
+
+    def _with_view_change(self, hypothesis: Hypothesis) -> Hypothesis:
+        """Add how far the nearest reference's view is, and how far what was matched is."""
+        pose, evidence = hypothesis.map_from_camera, hypothesis.evidence
+        depth = self.map.depth
+        if hypothesis.matches is not None and hypothesis.matches.inlier.any():
+            offset = hypothesis.matches.points[hypothesis.matches.inlier] - pose.translation
+            depth = float(np.median(np.linalg.norm(offset, axis=1)))
+        parallax, angle = view_change(self.map, pose.translation, pose.rotation[:, 2], depth)
+        change = float(np.sqrt(parallax**2 + angle**2).min())
+        return replace(hypothesis, evidence=replace(evidence, view_change=change, depth=depth))
+
+
+def view_change(
+    map_: Map, centre: np.ndarray, forward: np.ndarray, depth: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """From a view to each reference's: distance over `depth` (R,) and turn of the axis (R,), rad."""
+    references = map_.reference_poses
+    distance = np.linalg.norm(references.translation - centre, axis=1)
+    cosine = references.rotation[:, :, 2] @ forward
+    return distance / max(depth, 1e-9), np.arccos(np.clip(cosine, -1, 1))
+
+
+def _nothing_found(query: Query, neighbours: list[Neighbour]) -> str:
+    if not neighbours:
+        return "no reference was retrieved"
+    return (
+        f"none of the {len(neighbours)} most similar references shares a consistent geometry with "
+        f"the {len(query.features)} features of this image: it shows something the map does not"
+    )

@@ -1,0 +1,52 @@
+"""How a localizer works: a profile, and every number that may be changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from relpose_ros.errors import ConfigurationError
+from relpose_ros.localization.arbiter import ArbiterOptions
+from relpose_ros.localization.pairwise import RelativeOptions
+from relpose_ros.localization.structure import StructureOptions
+
+
+@dataclass(frozen=True)
+class LocalizerOptions:
+    """`profile` is a name for the rest; any field given otherwise wins over it.
+
+    `max_keypoints` and `image_scale`: what the extractor looks at; `neighbours`: references
+    retrieved; `relative_below`: the relative road is taken when the structure road has fewer
+    inliers than this; `rerank`: k-reciprocal re-ranking of what was retrieved; `seed`.
+    """
+
+    profile: str = "default"
+    max_keypoints: int = 1500
+    image_scale: float = 1.0
+    neighbours: int = 10
+    relative_below: int = 30
+    rerank: bool = False
+    seed: int = 0
+    structure: StructureOptions = field(default_factory=StructureOptions)
+    relative: RelativeOptions = field(default_factory=RelativeOptions)
+    arbiter: ArbiterOptions = field(default_factory=ArbiterOptions)
+
+
+PROFILES = {
+    "default": LocalizerOptions(),
+    "fast": LocalizerOptions(
+        profile="fast",
+        max_keypoints=500,
+        image_scale=0.5,
+        neighbours=6,
+        structure=StructureOptions(max_error_px=8.0),
+    ),
+    "accurate": LocalizerOptions(profile="accurate", max_keypoints=3000, neighbours=20),
+}
+"""`default`: full resolution; `fast`: a quarter of the pixels; `accurate`: more of everything."""
+
+
+def options_for(profile: str, **changes: object) -> LocalizerOptions:
+    """The options of a profile, with changes. Raises ConfigurationError for an unknown name."""
+    if profile not in PROFILES:
+        raise ConfigurationError(f"unknown profile {profile!r}; expected one of {', '.join(PROFILES)}")
+    return replace(PROFILES[profile], **changes)  # type: ignore[arg-type]

@@ -1,0 +1,51 @@
+"""A query on its way through the roads: features as rays, and the neighbours retrieved for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relpose_ros.features.base import Features
+from relpose_ros.geometry.cameras import Camera
+from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.types import Hypothesis
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A retrieved reference: `index` and `name` in the map, cosine `score`, its pose."""
+
+    index: int
+    name: str
+    score: float
+    map_from_camera: Rigid
+
+
+@dataclass(frozen=True)
+class Query:
+    """`features` of an image and where its `camera` sees them: `rays` (N, 2) on z = 1."""
+
+    features: Features
+    camera: Camera
+    rays: NDArray[np.float64]
+    seed: int = 0
+
+    @classmethod
+    def of(cls, features: Features, camera: Camera, seed: int = 0) -> Query:
+        """Make one, dropping keypoints that the lens model cannot turn into rays."""
+        rays = camera.rays(features.keypoints)
+        seen = np.isfinite(rays).all(axis=1)
+        if not seen.all():
+            features, rays = features[seen], rays[seen]
+        return cls(features, camera, rays, seed)
+
+
+class Road(Protocol):
+    """One way from a query to pose hypotheses."""
+
+    def hypotheses(self, query: Query, neighbours: list[Neighbour]) -> list[Hypothesis]:
+        """Guesses of `map_from_camera`, best first; empty when this road leads nowhere."""
+        ...

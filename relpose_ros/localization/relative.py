@@ -1,0 +1,149 @@
+"""Relative poses to retrieved references -> absolute pose, where landmarks do not suffice.
+
+Each reference gives a rotation and a direction. The directions from several references meet
+where the camera is, so the references' own distances give the scale; landmarks are not needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relpose_ros.geometry.covariance import safe_inverse
+from relpose_ros.geometry.epipolar import essential_matrix, nearest_point_to_lines, sampson_residual
+from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.localization.pairwise import RelativeOptions, RelativePose, estimate_relative_pose
+from relpose_ros.localization.query import Neighbour, Query
+from relpose_ros.maps.bundle import Map
+from relpose_ros.types import Evidence, Hypothesis
+
+Array = NDArray[np.float64]
+
+_AGREEING_ROTATION = np.deg2rad(8.0)
+_MIN_PARALLAX = np.deg2rad(2.0)
+
+
+@dataclass
+class RelativeLocalizer:
+    """The road over relative poses."""
+
+    map: Map
+    options: RelativeOptions = field(default_factory=RelativeOptions)
+
+    def relative_poses(self, query: Query, neighbours: list[Neighbour]) -> list[RelativePose]:
+        """Relative poses to those neighbours that share enough with the query."""
+        tried = neighbours[: self.options.neighbours]
+        found = [estimate_relative_pose(self.map, query, n, self.options) for n in tried]
+        return [pose for pose in found if pose is not None]
+
+    def hypotheses(self, query: Query, neighbours: list[Neighbour]) -> list[Hypothesis]:
+        """At most one pose. With a single reference and no landmarks, `scale_known` is False."""
+        poses = self.relative_poses(query, neighbours)
+        if not poses:
+            return []
+        agreeing = _agreeing(self.map, poses)
+        start = self._start(agreeing)
+        if start is None:
+            return [self._direction_only(agreeing[0])]
+        return self._refined(query, agreeing, start)
+
+    def _start(self, poses: list[RelativePose]) -> Rigid | None:
+        """Rotation of the best supported, position where the directions meet (or as scaled)."""
+        best = max(poses, key=lambda p: (p.scale_known, p.inliers))
+        reference = self.map.reference_poses[best.index]
+        if best.scale_known:
+            return reference @ best.reference_from_camera
+        references = self.map.reference_poses[np.array([p.index for p in poses])]
+        local = np.stack([p.reference_from_camera.translation for p in poses])
+        directions = np.einsum("nij,nj->ni", references.rotation, local)
+        if not _has_parallax(directions):
+            return None
+        weights = np.array([p.inliers for p in poses], float)
+        try:
+            position = nearest_point_to_lines(references.translation, directions, weights)
+        except np.linalg.LinAlgError:
+            return None
+        ahead = ((position - references.translation) * directions).sum(axis=1) > 0
+        if not ahead.all():
+            return None
+        return Rigid((reference @ best.reference_from_camera).rotation, position)
+
+    def _refined(self, query: Query, poses: list[RelativePose], start: Rigid) -> list[Hypothesis]:
+        """Minimise all epipolar errors together; the references' distances fix the scale."""
+        pose, jacobian, residual = start, np.zeros((0, 6)), np.zeros(0)
+        for _ in range(8):
+            residual = self._residuals(query, poses, pose)
+            jacobian = self._jacobian(query, poses, pose, residual)
+            weight = 1 / (1 + (residual / 1.5) ** 2)
+            normal = (jacobian * weight[:, None]).T @ jacobian
+            step = -safe_inverse(normal) @ (jacobian.T @ (weight * residual))
+            if not np.isfinite(step).all() or np.linalg.norm(step[3:]) > 0.3:
+                return []
+            pose = pose.perturbed(step)
+        inlier = np.abs(residual) < 3.0
+        if inlier.sum() < self.options.min_inliers:
+            return []
+        kept = jacobian[inlier]
+        variance = max(float((residual[inlier] ** 2).sum()) / max(inlier.sum() - 6, 1), 1e-4)
+        covariance = variance * safe_inverse(kept.T @ kept)
+        evidence = Evidence(
+            inliers=int(inlier.sum()),
+            matches=sum(p.matches for p in poses),
+            spread=_ray_spread(query, np.concatenate([p.query_rays for p in poses])[inlier]),
+            residual_px=float(np.median(np.abs(residual[inlier]))),
+            references=len(poses),
+        )
+        return [Hypothesis(pose, covariance, evidence, "relative", tuple(p.reference for p in poses))]
+
+    def _direction_only(self, pose: RelativePose) -> Hypothesis:
+        reference = self.map.reference_poses[pose.index]
+        evidence = Evidence(pose.inliers, pose.matches, scale_known=False, references=1)
+        return Hypothesis(
+            reference @ pose.reference_from_camera, pose.covariance, evidence, "relative", (pose.reference,)
+        )
+
+    def _residuals(self, query: Query, poses: list[RelativePose], map_from_camera: Rigid) -> Array:
+        parts = []
+        for pose in poses:
+            reference_from_camera = self.map.reference_poses[pose.index].inverse() @ map_from_camera
+            essential = essential_matrix(reference_from_camera)
+            parts.append(sampson_residual(essential, pose.query_rays, pose.reference_rays))
+        return np.concatenate(parts) * query.camera.focal
+
+    def _jacobian(
+        self, query: Query, poses: list[RelativePose], at: Rigid, residual: Array
+    ) -> Array:
+        columns = []
+        for axis in range(6):
+            step = 1e-6 * (max(self.map.depth, 1e-3) if axis < 3 else 1.0)
+            twist = np.zeros(6)
+            twist[axis] = step
+            columns.append((self._residuals(query, poses, at.perturbed(twist)) - residual) / step)
+        return np.stack(columns, axis=1)
+
+
+def _agreeing(map_: Map, poses: list[RelativePose]) -> list[RelativePose]:
+    """The largest group whose absolute rotations agree, best supported first."""
+    absolute = [map_.reference_poses[p.index] @ p.reference_from_camera for p in poses]
+    rotations = Rigid.stack([Rigid(a.rotation, np.zeros(3)) for a in absolute])
+    groups = []
+    for pose in absolute:
+        _, angle = Rigid(pose.rotation, np.zeros(3)).distance_to(rotations)
+        groups.append([p for p, a in zip(poses, angle, strict=True) if a < _AGREEING_ROTATION])
+    best = max(groups, key=lambda g: sum(p.inliers for p in g))
+    return sorted(best, key=lambda p: -p.inliers)
+
+
+def _has_parallax(directions: Array) -> bool:
+    cosine = np.abs(directions @ directions.T)
+    return bool(cosine.min() < np.cos(_MIN_PARALLAX))
+
+
+def _ray_spread(query: Query, rays: Array, cells: int = 6) -> float:
+    camera = query.camera.ideal
+    pixels = rays * [camera.fx, camera.fy] + [camera.cx, camera.cy]
+    cell = ((pixels + 0.5) / [camera.width, camera.height] * cells).astype(np.int64)
+    cell = np.clip(cell, 0, cells - 1)
+    return len(np.unique(cell[:, 0] * cells + cell[:, 1])) / cells**2

@@ -1,0 +1,156 @@
+"""Query features -> landmarks seen by the retrieved references -> PnP."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relpose_ros.features.matching import NearestNeighbours, nearest_neighbours
+from relpose_ros.geometry.covariance import clustered_covariance, image_blocks
+from relpose_ros.geometry.refinement import Correspondences, linearize, refine_pose
+from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.geometry.robust import RansacOptions, RobustPose, absolute_pose
+from relpose_ros.localization.query import Neighbour, Query
+from relpose_ros.maps.bundle import Map
+from relpose_ros.types import Evidence, Hypothesis, Matches
+
+Index = NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class StructureOptions:
+    """`ratio`: Lowe's ratio; `max_error_px`: RANSAC threshold; `gate_sigma`: an inlier's largest
+    Mahalanobis residual after refinement; `min_matches` below which no pose is tried."""
+
+    ratio: float = 0.85
+    max_error_px: float = 6.0
+    gate_sigma: float = 4.0
+    min_matches: int = 6
+
+
+@dataclass
+class StructureLocalizer:
+    """The road through the landmarks. `timings` holds the last query's milliseconds by stage."""
+
+    map: Map
+    options: StructureOptions = field(default_factory=StructureOptions)
+    timings: dict[str, float] = field(default_factory=dict)
+
+    def hypotheses(self, query: Query, neighbours: list[Neighbour]) -> list[Hypothesis]:
+        """At most one pose, and as `rival_inliers` the support of the best pose elsewhere."""
+        start = time.perf_counter()
+        landmarks = self._candidates(neighbours)
+        nearest = nearest_neighbours(
+            query.features.descriptors, self.map.landmarks.descriptors[landmarks]
+        )
+        tentative = np.flatnonzero(nearest.mutual & (nearest.ratio < self.options.ratio))
+        matched = time.perf_counter()
+        self.timings = {"match": 1e3 * (matched - start), "solve": 0.0, "refine": 0.0}
+        if len(tentative) < self.options.min_matches:
+            return []
+        robust = self._solve(query, landmarks, nearest, tentative)
+        solved = time.perf_counter()
+        self.timings["solve"] = 1e3 * (solved - matched)
+        if robust is None or robust.inliers.sum() < self.options.min_matches:
+            return []
+        found = self._refine(query, neighbours, landmarks, nearest, tentative, robust)
+        self.timings["refine"] = 1e3 * (time.perf_counter() - solved)
+        return [found] if found is not None else []
+
+    def _candidates(self, neighbours: list[Neighbour]) -> NDArray[np.int32]:
+        if not neighbours:
+            return np.zeros(0, np.int32)
+        seen = np.zeros(len(self.map.landmarks), np.bool_)
+        for neighbour in neighbours:
+            seen[self.map.visible[neighbour.index]] = True
+        return np.flatnonzero(seen).astype(np.int32)
+
+    def _solve(
+        self, query: Query, landmarks: Index, nearest: NearestNeighbours, tentative: Index
+    ) -> RobustPose | None:
+        points = self.map.landmarks.points[landmarks[nearest.index[tentative]]]
+        options = RansacOptions(self.options.max_error_px, seed=query.seed)
+        return absolute_pose(query.rays[tentative], points, query.camera.focal, options)
+
+    def _refine(
+        self,
+        query: Query,
+        neighbours: list[Neighbour],
+        landmarks: Index,
+        nearest: NearestNeighbours,
+        tentative: Index,
+        robust: RobustPose,
+    ) -> Hypothesis | None:
+        chosen = self._agreeing(query, landmarks, nearest, robust.pose)
+        if len(chosen) < self.options.min_matches:
+            return None
+        seen = self._correspondences(query, landmarks[nearest.index[chosen]], chosen)
+        pose, line, weight = refine_pose(robust.pose, seen)
+        inlier = line.squared < self.options.gate_sigma**2
+        if inlier.sum() < self.options.min_matches:
+            return None
+        kept = linearize(pose, seen[inlier])
+        covariance = clustered_covariance(kept, image_blocks(seen.rays[inlier]), weight[inlier])
+        rival = self._rival(query, landmarks, nearest, tentative[~robust.inliers], pose)
+        evidence = Evidence(
+            inliers=int(inlier.sum()),
+            matches=len(tentative),
+            spread=image_spread(query, chosen[inlier]),
+            residual_px=float(np.median(np.sqrt(line.squared[inlier]))),
+            rival_inliers=rival,
+        )
+        landmark_of = landmarks[nearest.index[chosen]]
+        matches = Matches(
+            query.features.keypoints[chosen].astype(float), self.map.landmarks.points[landmark_of], inlier
+        )
+        names = tuple(n.name for n in neighbours)
+        return Hypothesis(pose, covariance, evidence, "structure", names, matches)
+
+    def _correspondences(self, query: Query, landmarks: Index, chosen: Index) -> Correspondences:
+        known = self.map.landmarks
+        return Correspondences(
+            query.rays[chosen], known.points[landmarks], known.covariances[landmarks], query.camera.focal
+        )
+
+    def _agreeing(
+        self, query: Query, landmarks: Index, nearest: NearestNeighbours, pose: Rigid
+    ) -> Index:
+        """Features whose nearest landmark projects onto them, whatever the ratio test said.
+
+        One feature per landmark: the nearest in descriptor.
+        """
+        points = self.map.landmarks.points[landmarks[nearest.index]]
+        local = (points - pose.translation) @ pose.rotation
+        with np.errstate(divide="ignore", invalid="ignore"):
+            error = np.abs(local[:, :2] / local[:, 2:] - query.rays).max(axis=1)
+        close = (local[:, 2] > 0) & (error * query.camera.focal < self.options.max_error_px)
+        chosen = np.flatnonzero(close)
+        chosen = chosen[np.argsort(nearest.distance[chosen], kind="stable")]
+        _, first = np.unique(nearest.index[chosen], return_index=True)
+        return np.sort(chosen[first])
+
+    def _rival(
+        self, query: Query, landmarks: Index, nearest: NearestNeighbours, left: Index, pose: Rigid
+    ) -> int:
+        """Support of the best pose that explains what the first one does not."""
+        if len(left) < 2 * self.options.min_matches:
+            return 0
+        points = self.map.landmarks.points[landmarks[nearest.index[left]]]
+        options = RansacOptions(self.options.max_error_px, 30, 200, query.seed)
+        rival = absolute_pose(query.rays[left], points, query.camera.focal, options)
+        if rival is None:
+            return 0
+        distance, angle = pose.distance_to(rival.pose)
+        same = distance < 0.05 * max(self.map.depth, 1e-9) and angle < np.deg2rad(5)
+        return 0 if same else int(rival.inliers.sum())
+
+
+def image_spread(query: Query, index: Index, cells: int = 6) -> float:
+    """Share (0..1) of a `cells` x `cells` grid over the image that holds one of the features."""
+    size = np.array([query.camera.width, query.camera.height])
+    cell = ((query.features.keypoints[index] + 0.5) / size * cells).astype(np.int64)
+    cell = np.clip(cell, 0, cells - 1)
+    return len(np.unique(cell[:, 0] * cells + cell[:, 1])) / cells**2

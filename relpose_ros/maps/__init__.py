@@ -1,0 +1,1 @@
+"""The map bundle: build, read, edit, merge."""

@@ -1,0 +1,176 @@
+"""The map: references with their features, landmarks with their uncertainty, one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relpose_ros.features.base import Features
+from relpose_ros.geometry.cameras import Camera
+from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.geometry.triangulation import Observations
+from relpose_ros.retrieval.vlad import Vlad
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ReferenceFeatures:
+    """What a map keeps of one reference.
+
+    `keypoints` (N, 2) pixels; `landmarks` (N,) index of the landmark seen there, or -1;
+    `descriptors` (N, D) float32: the landmark's, or the keypoint's own where there is none.
+    """
+
+    keypoints: NDArray[np.float32]
+    landmarks: NDArray[np.int32]
+    descriptors: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """L triangulated points: `points` (L, 3) m, `covariances` (L, 3, 3) for 1 px of noise,
+    `descriptors` (L, D) float32."""
+
+    points: Array
+    covariances: Array
+    descriptors: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+@dataclass(frozen=True)
+class Map:
+    """A prior map. Made by `build_map`, opened by `Map.open`; never changed in place.
+
+    `reference_names` and everything per reference have the same order; `reference_poses` is a
+    batched `map_from_camera`. `global_descriptors` (R, G) belong to `vlad`. `metric` is False
+    where the source's unit is not the metre. `calibration` is read by the localizer.
+    """
+
+    name: str
+    metric: bool
+    feature: str
+    reference_names: tuple[str, ...]
+    conditions: tuple[str, ...]
+    cameras: tuple[Camera, ...]
+    reference_poses: Rigid
+    features: tuple[ReferenceFeatures, ...]
+    landmarks: Landmarks
+    vlad: Vlad
+    global_descriptors: NDArray[np.float32]
+    calibration: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    path: Path | None = None
+
+    @classmethod
+    def open(cls, path: str | Path) -> Map:
+        """Read a map bundle. Raises MapError if it is missing, broken, foreign or newer."""
+        from relpose_ros.maps.storage import read_map
+
+        return read_map(Path(path))
+
+    def save(self, path: str | Path) -> Map:
+        """Write to `path` (a temporary file, then renamed) and return the map with that path."""
+        from relpose_ros.maps.storage import write_map
+
+        write_map(self, Path(path))
+        return replace(self, path=Path(path))
+
+    def __len__(self) -> int:
+        return len(self.reference_names)
+
+    @property
+    def landmark_points(self) -> Array:
+        """(L, 3) float64, metres."""
+        return self.landmarks.points
+
+    @cached_property
+    def visible(self) -> list[NDArray[np.int32]]:
+        """For each reference, the landmarks it sees."""
+        return [f.landmarks[f.landmarks >= 0] for f in self.features]
+
+    @cached_property
+    def observations(self) -> Observations:
+        """Every sighting of a landmark, reference by reference; `track` is the landmark."""
+        rays, tracks, owner = [], [], []
+        for index, (seen, camera) in enumerate(zip(self.features, self.cameras, strict=True)):
+            chosen = seen.landmarks >= 0
+            rays.append(camera.rays(seen.keypoints[chosen]))
+            tracks.append(seen.landmarks[chosen])
+            owner.append(np.full(chosen.sum(), index))
+        index = np.concatenate(owner) if owner else np.zeros(0, np.int64)
+        focal = np.array([c.focal for c in self.cameras])
+        return Observations(
+            np.concatenate(tracks), np.concatenate(rays), self.reference_poses[index], focal[index]
+        )
+
+    @cached_property
+    def reference_distance(self) -> float:
+        """Typical distance between a reference and its nearest other one, in map units."""
+        from scipy.spatial import cKDTree
+
+        if len(self) < 2:
+            return 0.0
+        centres = self.reference_poses.translation
+        nearest, _ = cKDTree(centres).query(centres, k=2)
+        return float(np.median(nearest[:, 1]))
+
+    @cached_property
+    def depth(self) -> float:
+        """Median distance from a reference to what it sees, in map units."""
+        seen = self.observations
+        if not len(seen):
+            return 0.0
+        offset = self.landmarks.points[seen.track] - seen.map_from_camera.translation
+        return float(np.median(np.linalg.norm(offset, axis=1)))
+
+    def reference_features(self, index: int) -> Features:
+        """The stored features of one reference (scales are not stored: zeros)."""
+        stored = self.features[index]
+        zeros = np.zeros(len(stored.keypoints), np.float32)
+        return Features(stored.keypoints, zeros, stored.descriptors)
+
+    def index_of(self, names: Sequence[str]) -> list[int]:
+        """Positions of references by name. Raises MapError naming the ones it lacks."""
+        from relpose_ros.errors import MapError
+
+        position = {name: i for i, name in enumerate(self.reference_names)}
+        missing = [name for name in names if name not in position]
+        if missing:
+            raise MapError(
+                f"map {self.name!r} has no reference {', '.join(map(repr, missing[:5]))}"
+                f"{' ...' if len(missing) > 5 else ''}; `relpose map info --references` lists them"
+            )
+        return [position[name] for name in names]
+
+    def info(self) -> dict[str, Any]:
+        """What `relpose map info` prints: plain types only."""
+        size = self.path.stat().st_size if self.path and self.path.exists() else 0
+        return {
+            "schema_version": self.provenance.get("schema_version"),
+            "name": self.name,
+            "path": str(self.path) if self.path else None,
+            "created": self.provenance.get("created"),
+            "metric": self.metric,
+            "references": len(self),
+            "landmarks": len(self.landmarks),
+            "observations": int(sum(len(v) for v in self.visible)),
+            "bytes": size,
+            "bytes_per_reference": round(size / max(1, len(self))),
+            "build_seconds": self.provenance.get("build_seconds"),
+            "feature": self.feature,
+            "descriptor": f"vlad{self.vlad.dimension}",
+            "conditions": sorted(set(self.conditions)),
+            "depth": self.depth,
+            "reference_distance": self.reference_distance,
+            "calibration": self.calibration,
+            "provenance": self.provenance,
+        }

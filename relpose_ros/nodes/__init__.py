@@ -1,0 +1,1 @@
+"""ROS 2 nodes: parameters, topics, TF, diagnostics. No mathematics here."""

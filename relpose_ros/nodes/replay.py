@@ -1,0 +1,187 @@
+"""`relpose replay`: the localizer as a process, a bag played to it over DDS, its answers scored.
+
+Run as `python -m relpose_ros.nodes.replay` (the command line may not import ROS itself).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relpose_ros.errors import ConfigurationError, RelposeError
+from relpose_ros.nodes.environment import dds_environment, free_domain
+from relpose_ros.nodes.node_process import NodeProcess
+from relpose_ros.nodes.replay_report import MemorySample, replay_figures, write_report
+from relpose_ros.nodes.runner import end_with_parent
+
+if TYPE_CHECKING:
+    from relpose_ros.nodes.bag_player import BagPlayer, CameraTopics
+    from relpose_ros.nodes.collector import Collector
+
+LOCALIZER = "/relpose_replay/localizer"
+START_TIMEOUT = 60.0
+"""Seconds for the node to load its map and be discovered."""
+DRAIN_TIMEOUT = 5.0
+"""Seconds to wait for the answer to the last image."""
+
+
+@dataclass(frozen=True)
+class ReplayOptions:
+    """What to play to which map, and how.
+
+    `rate` 1.0 is the pace of the recording. With `minutes` the bag is played again and again for
+    that long. `base_frame` names the frame whose pose ~/pose gives; empty: the camera's own.
+    `node` is the command of the node's process.
+    """
+
+    map: Path
+    bag: Path
+    out: Path
+    rate: float = 1.0
+    minutes: float = 0.0
+    profile: str = "default"
+    image_topic: str | None = None
+    camera_info_topic: str | None = None
+    pose_topic: str | None = None
+    base_frame: str = ""
+    allow_unscaled_map: bool = False
+    node: tuple[str, ...] = ("-m", "relpose_ros.nodes.localizer_node")
+
+    def __post_init__(self) -> None:
+        if not 0.01 <= self.rate <= 100 or self.minutes < 0:
+            raise ConfigurationError(
+                f"expected a rate from 0.01 to 100 and minutes from 0, got {self.rate} and {self.minutes}"
+            )
+
+
+@dataclass
+class Recording:
+    """What a replay has seen."""
+
+    collector: Collector
+    seconds: float = 0.0
+    memory: list[MemorySample] = field(default_factory=list)
+
+
+def replay(options: ReplayOptions) -> dict[str, Any]:
+    """Play, collect, score. Returns the figures of the replay; everything else is in `options.out`.
+
+    Raises DatasetError for a bag that cannot be played, ConfigurationError or MapError with the
+    node's own words when it refuses to start or ends early.
+    """
+    from relpose_ros.nodes.bag_player import camera_topics
+
+    topics = camera_topics(options.bag, options.image_topic, options.camera_info_topic)
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="relpose-replay-") as scratch:
+        os.environ.update(dds_environment(free_domain(), Path(scratch)))
+        with start_localizer(options, topics) as process:
+            recording = record(options, topics, process)
+            status = process.stop()
+    figures = replay_figures(recording.collector, recording.seconds, recording.memory, status)
+    write_report(options, topics, recording.collector, figures)
+    return figures
+
+
+def start_localizer(options: ReplayOptions, topics: CameraTopics) -> NodeProcess:
+    """The localizer under test as a process of its own."""
+    log = options.out / "localizer.log"
+    log.unlink(missing_ok=True)
+    parameters = {
+        "use_sim_time": True,
+        "map": str(options.map),
+        "profile": options.profile,
+        "base_frame_id": options.base_frame,
+        "allow_unscaled_map": options.allow_unscaled_map,
+        "image_transport": "compressed" if topics.is_compressed else "raw",
+    }
+    remappings = {"image": topics.image_base, "__ns": LOCALIZER.rsplit("/", 1)[0]}
+    if topics.camera_info is not None:
+        remappings["camera_info"] = topics.camera_info
+    return NodeProcess(options.node, log, parameters=parameters, remappings=remappings)
+
+
+def record(options: ReplayOptions, topics: CameraTopics, process: NodeProcess) -> Recording:
+    """Play the bag once (or for `options.minutes`) and collect the answers."""
+    from relpose_ros.nodes.bag_player import BagPlayer
+    from relpose_ros.nodes.collector import Collector
+    from relpose_ros.nodes.spinning import spinning_node
+
+    with spinning_node("relpose_replay") as node:
+        recording = Recording(Collector(node, LOCALIZER))
+        player = BagPlayer(node, options.bag, topics, recording.collector.sent)
+        wait_until(lambda: player.is_heard() and recording.collector.is_connected(), process, START_TIMEOUT)
+        _play(options, player, process, recording)
+    return recording
+
+
+def _play(options: ReplayOptions, player: BagPlayer, process: NodeProcess, recording: Recording) -> None:
+    started = time.monotonic()
+
+    def go_on() -> bool:
+        now = time.monotonic()
+        if not recording.memory or now - recording.memory[-1].at >= 1.0:
+            recording.memory.append(MemorySample(now, process.memory()))
+            _check_alive(process)
+        return not options.minutes or now - started < 60 * options.minutes
+
+    while True:
+        player.play(options.rate, go_on)
+        if time.monotonic() - started >= 60 * options.minutes:
+            break
+    recording.seconds = time.monotonic() - started
+    try:
+        wait_until(recording.collector.is_last_answered, process, DRAIN_TIMEOUT)
+    except TimeoutError:
+        print("relpose replay: the last image was not answered", file=sys.stderr)
+
+
+def wait_until(condition: Callable[[], bool], process: NodeProcess, timeout: float) -> None:
+    """Wait for a condition while the node lives. Raises TimeoutError, or ConfigurationError if it ends."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        _check_alive(process)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {timeout:.0f} s in vain; the node said:\n{tail(process)}")
+        time.sleep(0.02)
+
+
+def _check_alive(process: NodeProcess) -> None:
+    status = process.status()
+    if status is not None:
+        raise ConfigurationError(f"the localizer ended with status {status}; it said:\n{tail(process)}")
+
+
+def tail(process: NodeProcess, lines: int = 15) -> str:
+    """The last lines of what the node printed."""
+    return "\n".join(process.output().splitlines()[-lines:])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line: the fields of `ReplayOptions` as JSON. Returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("options", help="JSON object with the fields of ReplayOptions")
+    end_with_parent()
+    given: dict[str, Any] = json.loads(parser.parse_args(argv).options)
+    given |= {key: Path(given[key]) for key in ("map", "bag", "out")}
+    try:
+        replay(ReplayOptions(**given))
+    except (RelposeError, OSError) as error:
+        print(f"relpose: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("relpose: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

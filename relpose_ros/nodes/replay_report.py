@@ -1,0 +1,141 @@
+"""What a replay is worth: the evaluation of the answers, and how the node kept up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from relpose_ros.types import Localization
+
+if TYPE_CHECKING:
+    from relpose_ros.datasets.base import PosedImage, Source
+    from relpose_ros.evaluation.records import QueryRecord
+    from relpose_ros.nodes.bag_player import CameraTopics
+    from relpose_ros.nodes.collector import Collector
+    from relpose_ros.nodes.replay import ReplayOptions
+
+WARM_UP = 0.25
+"""Share of a replay after which memory should have stopped growing."""
+
+
+@dataclass(frozen=True)
+class MemorySample:
+    """Resident memory of the node in bytes at a time (monotonic seconds)."""
+
+    at: float
+    bytes: int
+
+
+def replay_figures(
+    collector: Collector, seconds: float, memory: Sequence[MemorySample], status: int
+) -> dict[str, Any]:
+    """How the node kept up. Ages are real seconds from sending an image to having its answer."""
+    ages = np.array([s.age for s in collector.samples])
+    percentiles: dict[str, float | None] = dict.fromkeys(("p50", "p95", "max"))
+    if len(ages):
+        p50, p95 = np.percentile(ages, (50, 95))
+        percentiles = {"p50": float(p50), "p95": float(p95), "max": float(ages.max())}
+    return {
+        "seconds": seconds,
+        "images_played": collector.images_sent,
+        "images_answered": len(collector.samples),
+        "images_dropped": max(collector.images_sent - len(collector.samples), 0),
+        "poses_published": collector.poses,
+        "answers_per_second": len(collector.samples) / seconds if seconds else 0.0,
+        "image_age_s": percentiles,
+        "node_memory_mb": memory_figures(memory),
+        "node_exit_status": status,
+    }
+
+
+def memory_figures(samples: Sequence[MemorySample]) -> dict[str, float | None]:
+    """First, last and largest resident memory in MB, and its slope in MB a minute after the warm-up."""
+    if not samples:
+        return dict.fromkeys(("first", "last", "largest", "slope_per_minute"))
+    at = np.array([s.at for s in samples]) - samples[0].at
+    mb = np.array([s.bytes for s in samples]) / 1e6
+    warm = at >= WARM_UP * at[-1]
+    slope = float(60 * np.polyfit(at[warm], mb[warm], 1)[0]) if warm.sum() >= 5 else None
+    return {
+        "first": float(mb[0]),
+        "last": float(mb[-1]),
+        "largest": float(mb.max()),
+        "slope_per_minute": slope,
+    }
+
+
+def write_report(
+    options: ReplayOptions, topics: CameraTopics, collector: Collector, figures: dict[str, Any]
+) -> None:
+    """Score the answers against the poses of the bag, write the evaluation and replay.json, print both."""
+    from relpose_ros.datasets.rosbag import open_rosbag
+    from relpose_ros.evaluation.evaluate import MapFacts, write_evaluation
+    from relpose_ros.evaluation.table import format_table
+    from relpose_ros.maps.bundle import Map
+
+    source = open_rosbag(
+        options.bag,
+        image_topic=topics.image,
+        camera_info_topic=topics.camera_info,
+        pose_topic=options.pose_topic,
+        split="query",
+    )
+    bundle = Map.open(options.map)
+    facts = MapFacts(bundle.info(), bundle.reference_poses, bundle.landmark_points)
+    records = make_records(source, collector.answers)
+    command = f"relpose replay --map {options.map} {options.bag} --rate {options.rate:g}"
+    results = write_evaluation(records, options.out, facts, source=source, command=command)
+    (options.out / "replay.json").write_text(json.dumps(figures, indent=1) + "\n")
+    print(format_table(results))
+    print(format_figures(figures))
+    print(f"\nreport: {options.out / 'report.html'}")
+
+
+def make_records(source: Source, answers: dict[int, Localization]) -> list[QueryRecord]:
+    """The images that were answered; those dropped to keep up are counted elsewhere."""
+    from relpose_ros.evaluation.records import QueryRecord
+
+    by_stamp = {_stamp_of(image): image for image in source.images}
+    return [
+        QueryRecord(
+            name=by_stamp[stamp].name,
+            stamp=by_stamp[stamp].stamp,
+            ground_truth=by_stamp[stamp].map_from_camera,
+            localization=answers[stamp],
+            image=by_stamp[stamp].load,
+            camera=by_stamp[stamp].camera,
+        )
+        for stamp in sorted(answers)
+        if stamp in by_stamp
+    ]
+
+
+def _stamp_of(image: PosedImage) -> int:
+    """Nanoseconds exactly: a bag's images are named by their stamps."""
+    sec, nanosec = image.name.split(".")
+    return int(sec) * 1_000_000_000 + int(nanosec)
+
+
+def format_figures(figures: dict[str, Any]) -> str:
+    """A few lines for people."""
+    age, memory = figures["image_age_s"], figures["node_memory_mb"]
+
+    def milliseconds(key: str) -> str:
+        return "-" if age[key] is None else f"{1e3 * age[key]:.0f}"
+
+    slope = memory["slope_per_minute"]
+    return "\n".join(
+        [
+            f"images         {figures['images_played']} played in {figures['seconds']:.1f} s, "
+            f"{figures['images_answered']} answered ({figures['answers_per_second']:.1f}/s), "
+            f"{figures['images_dropped']} dropped for newer ones, {figures['poses_published']} poses",
+            f"image age      p50 {milliseconds('p50')} ms, p95 {milliseconds('p95')} ms, "
+            f"max {milliseconds('max')} ms (image sent to answer received)",
+            f"node memory    {memory['first'] or 0:.0f} MB at first, {memory['last'] or 0:.0f} MB at last"
+            + ("" if slope is None else f", {slope:+.2f} MB/min"),
+        ]
+    )

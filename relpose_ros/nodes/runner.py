@@ -1,0 +1,127 @@
+"""Start a node, spin, end cleanly: exit status 0 after a signal, 2 when it refuses to start."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from relpose_ros.nodes.camera_node import CameraNode
+
+END_WITH_PARENT = "RELPOSE_END_WITH_PARENT"
+"""Set in the environment of a process that must not outlive the one that started it."""
+
+PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h: a signal for when the parent dies."""
+
+REFUSED = 2
+"""Exit status of a node that cannot do what its parameters ask."""
+
+
+class Phase(Enum):
+    """What a signal finds the process doing."""
+
+    IMPORTING = "importing"
+    STARTING = "starting"
+    SPINNING = "spinning"
+    ENDING = "ending"
+
+
+class StopSignals:
+    """SIGINT and SIGTERM end the process cleanly in every phase.
+
+    An exception in the middle of an import or of the map's reading comes out as anything, so
+    only a spinning node is interrupted by one.
+    """
+
+    def __init__(self) -> None:
+        self.phase = Phase.IMPORTING
+        self.wanted = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: object) -> None:
+        self.wanted = True
+        if self.phase is Phase.IMPORTING:
+            os._exit(0)  # nothing has been made yet
+        if self.phase is Phase.SPINNING:
+            raise KeyboardInterrupt
+
+
+def run(module: str, node_class: str) -> int:
+    """Run `node_class` of `module` until it is told to stop. Returns the exit status.
+
+    Signals are caught before anything heavy is imported.
+    """
+    signals = StopSignals()
+    end_with_parent()
+    make = getattr(importlib.import_module(module), node_class)
+    import rclpy  # noqa: F401 - before the phase changes
+
+    signals.phase = Phase.STARTING
+    return _run(make, node_class, signals)
+
+
+def end_with_parent() -> None:
+    """Get a SIGINT when the parent dies, if the environment asks for it (Linux)."""
+    if os.environ.get(END_WITH_PARENT) and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+
+
+def _run(make: Callable[[], CameraNode], name: str, signals: StopSignals) -> int:
+    from relpose_ros.errors import RelposeError
+
+    node: CameraNode | None = None
+    try:
+        _init()
+        node = make()
+        _spin(node, signals)
+    except RelposeError as error:
+        print(f"{name}: {error}", file=sys.stderr, flush=True)
+        return REFUSED
+    finally:
+        signals.phase = Phase.ENDING
+        _end(node)
+    return 0
+
+
+def _init() -> None:
+    """Raises ConfigurationError for ROS arguments that cannot be used."""
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
+    from relpose_ros.errors import ConfigurationError
+
+    try:
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:
+        raise ConfigurationError(f"the arguments after --ros-args cannot be used: {error}") from error
+
+
+def _spin(node: Any, signals: StopSignals) -> None:
+    import rclpy
+    from rclpy.executors import ExternalShutdownException
+    from rclpy.signals import SignalHandlerOptions, install_signal_handlers
+
+    try:
+        install_signal_handlers(SignalHandlerOptions.ALL)  # wakes the executor, then calls ours
+        signals.phase = Phase.SPINNING
+        if not signals.wanted:
+            rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return  # the ordinary end
+
+
+def _end(node: CameraNode | None) -> None:
+    import rclpy
+
+    if node is not None:
+        node.stop()
+        node.destroy_node()
+    rclpy.try_shutdown()

@@ -1,0 +1,99 @@
+"""Reading TF: through tf2_ros where it is installed, else by a small listener of ours."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any, Protocol
+
+from builtin_interfaces.msg import Time
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+
+from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.nodes.messages import rigid_from_transform, seconds
+from relpose_ros.nodes.transform_buffer import TransformBuffer, TransformError, TransformNotYetError
+
+
+class TransformSource(Protocol):
+    """Reads TF: our own listener or tf2_ros."""
+
+    def lookup(self, target: str, source: str, stamp: Time) -> Rigid:
+        """`target_from_source`. Raises TransformError or TransformNotYetError."""
+        ...
+
+    def forget(self) -> None:
+        """Time has jumped back."""
+        ...
+
+
+class SmallListener:
+    """Reads /tf and /tf_static into our own buffer, where tf2_ros is not installed."""
+
+    def __init__(self, node: Node) -> None:
+        from tf2_msgs.msg import TFMessage
+
+        self._logger = node.get_logger()
+        self._buffer = TransformBuffer()
+        latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._subscriptions = [
+            node.create_subscription(TFMessage, "/tf", lambda m: self._add(m, fixed=False), 100),
+            node.create_subscription(TFMessage, "/tf_static", lambda m: self._add(m, fixed=True), latched),
+        ]
+
+    def lookup(self, target: str, source: str, stamp: Time) -> Rigid:
+        """`target_from_source`. Raises TransformError or TransformNotYetError."""
+        return self._buffer.lookup(_plain(target), _plain(source), seconds(stamp))
+
+    def forget(self) -> None:
+        """Time has jumped back."""
+        self._buffer.forget()
+
+    def _add(self, message: Any, fixed: bool) -> None:
+        for link in message.transforms:
+            stamp = None if fixed else seconds(link.header.stamp)
+            parent, child = _plain(link.header.frame_id), _plain(link.child_frame_id)
+            try:
+                self._buffer.insert(parent, child, stamp, rigid_from_transform(link.transform))
+            except ValueError as error:
+                text = f"TF {parent!r} <- {child!r} is not a rigid transform: {error}"
+                self._logger.warning(text, throttle_duration_sec=5.0)
+
+
+class Tf2Listener:
+    """Reads TF through tf2_ros."""
+
+    def __init__(self, node: Node) -> None:
+        import tf2_ros
+
+        self._tf2 = tf2_ros
+        self._buffer = tf2_ros.Buffer()
+        self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
+
+    def lookup(self, target: str, source: str, stamp: Time) -> Rigid:
+        """`target_from_source`. Raises TransformError or TransformNotYetError."""
+        from rclpy.time import Time as RosTime
+
+        try:
+            found = self._buffer.lookup_transform(_plain(target), _plain(source), RosTime.from_msg(stamp))
+            return rigid_from_transform(found.transform)
+        except self._tf2.ExtrapolationException as error:
+            raise TransformNotYetError(str(error)) from error
+        except (self._tf2.TransformException, ValueError) as error:
+            raise TransformError(str(error)) from error
+
+    def forget(self) -> None:
+        """tf2 notices a jump of time by itself."""
+
+
+def open_transforms(node: Node) -> TransformSource | None:
+    """Whichever way of reading TF is installed, or None."""
+    if importlib.util.find_spec("tf2_ros") is not None:
+        return Tf2Listener(node)
+    if importlib.util.find_spec("tf2_msgs") is not None:
+        return SmallListener(node)
+    return None
+
+
+def _plain(frame: str) -> str:
+    """Frame names without the leading slash of old drivers."""
+    return frame.lstrip("/")

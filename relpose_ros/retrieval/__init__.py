@@ -1,0 +1,1 @@
+"""Image to global descriptor, nearest references, re-ranking and diversity of neighbours."""

@@ -1,0 +1,166 @@
+"""The nouns that travel through the house: what comes in, what is guessed, what goes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relpose_ros.errors import ImageError
+from relpose_ros.geometry.cameras import Camera
+from relpose_ros.geometry.rigid import Rigid
+
+Array = NDArray[np.float64]
+
+
+class State(str, Enum):
+    """What a localization is worth. `UNLOCALIZED` carries no pose."""
+
+    LOCALIZED = "localized"
+    DEGRADED = "degraded"
+    UNLOCALIZED = "unlocalized"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One query.
+
+    `image` is uint8, (H, W) grey or (H, W, 3) BGR; `camera` describes exactly this image;
+    `stamp` is the time of exposure in seconds; `source` names it in results and messages.
+    """
+
+    image: NDArray[np.uint8]
+    camera: Camera
+    stamp: float = 0.0
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        image = self.image
+        if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.size == 0:
+            raise ImageError(
+                f"{self.source or 'image'}: expected a non-empty uint8 image (H, W) or (H, W, 3), "
+                f"got {image.dtype} {image.shape}; convert it before making a Frame"
+            )
+        height, width = image.shape[:2]
+        if (width, height) != (self.camera.width, self.camera.height):
+            raise ImageError(
+                f"{self.source or 'image'}: the image is {width}x{height}, but its camera describes "
+                f"{self.camera.width}x{self.camera.height}; give the camera of this very image, "
+                f"or `camera.resized({width}, {height})` if only the scale differs"
+            )
+
+    @classmethod
+    def read(cls, path: str | Path, camera: Camera, stamp: float = 0.0) -> Frame:
+        """Read an image file. Raises ImageError if it is missing, empty or not an image."""
+        import cv2
+
+        path = Path(path)
+        if not path.is_file():
+            raise ImageError(f"{path}: no such image file")
+        data = np.fromfile(path, np.uint8)
+        image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+        if image is None:
+            raise ImageError(f"{path}: not an image that OpenCV can decode ({data.size} bytes)")
+        return cls(image, camera, stamp, path.name)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What tied a query to the map: for debug pictures and the report's worst queries.
+
+    `pixels` (N, 2) in the query; `points` (N, 3) in the map; `inlier` (N,) bool.
+    """
+
+    pixels: Array
+    points: Array
+    inlier: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Why a hypothesis should be believed.
+
+    `inliers`/`matches`: counts; `spread`: share of the image (0..1) that the inliers cover;
+    `residual_px`: median reprojection error; `rival_inliers`: support of the best hypothesis
+    elsewhere (ambiguity); `scale_known` is False when only a direction could be measured;
+    `references`: how many took part; `view_change`: how far, in radians of parallax and
+    turning, the nearest reference's view is from this one; `depth`: median distance to what
+    was matched, in map units.
+    """
+
+    inliers: int
+    matches: int
+    spread: float = 0.0
+    residual_px: float = 0.0
+    rival_inliers: int = 0
+    scale_known: bool = True
+    references: int = 0
+    view_change: float = 0.0
+    depth: float = 0.0
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One guess of where the camera is, from one road. `covariance` is raw, not calibrated."""
+
+    map_from_camera: Rigid
+    covariance: Array
+    evidence: Evidence
+    method: str
+    references: tuple[str, ...] = ()
+    matches: Matches | None = None
+
+
+@dataclass(frozen=True)
+class Localization:
+    """The answer to one frame.
+
+    `map_from_camera` and `covariance` (6, 6; ROS order: translation, then rotation about the
+    map's fixed axes; m^2, m*rad, rad^2; calibrated) are None when `state` is UNLOCALIZED.
+    `confidence` in [0, 1] is the calibrated chance that the pose is right; `reason` says in
+    words why there is no pose, or why it is degraded. `latency_ms` maps stage to milliseconds
+    and always has `total`.
+    """
+
+    state: State
+    reason: str = ""
+    map_from_camera: Rigid | None = None
+    covariance: Array | None = None
+    confidence: float = 0.0
+    method: str = ""
+    inliers: int = 0
+    references: tuple[str, ...] = ()
+    latency_ms: dict[str, float] = field(default_factory=dict)
+    source: str = ""
+    stamp: float = 0.0
+    matches: Matches | None = None
+
+    @property
+    def has_pose(self) -> bool:
+        """Whether a pose was published: localized or degraded."""
+        return self.map_from_camera is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """The line that `relpose localize --json` prints (plain types only)."""
+        pose = None
+        if self.map_from_camera is not None:
+            pose = {
+                "translation": self.map_from_camera.translation.tolist(),
+                "rotation_xyzw": self.map_from_camera.rotation_xyzw.tolist(),
+            }
+        return {
+            "image": self.source,
+            "state": self.state.value,
+            "reason": self.reason,
+            "map_from_camera": pose,
+            "covariance": None if self.covariance is None else self.covariance.ravel().tolist(),
+            "confidence": round(float(self.confidence), 4),
+            "method": self.method,
+            "inliers": int(self.inliers),
+            "references": list(self.references),
+            "latency_ms": {k: round(v, 2) for k, v in self.latency_ms.items()},
+        }

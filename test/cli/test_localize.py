@@ -1,0 +1,104 @@
+"""`relpose localize`: the command line to the letter, one answer an image."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from relpose_ros.cli.main import main
+
+NUMBERS = ["60", "61", "31.5", "23.5", "64", "48"]
+KEYS = set("image state reason map_from_camera covariance confidence inliers references latency_ms".split())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["--map", "m", "a.png", "b.png", "--camera", "camera.yaml"],
+        ["--map", "m", "--camera", "camera.yaml", "a.png", "b.png"],
+        ["--camera", "camera.yaml", "--map", "m", "a.png", "b.png"],
+        ["a.png", "--map", "m", "b.png", "--camera", *NUMBERS],
+        ["a.png", "--camera", *NUMBERS, "b.png", "--map", "m"],
+        ["--map", "m", "--camera", *NUMBERS, "a.png", "b.png"],
+        ["--map", "m", "a.png", "b.png", "--camera", *NUMBERS, "-0.2", "0.07", "-1e-3", "0"],
+    ],
+)
+def test_images_and_camera_in_any_order(images, localizer, line):
+    assert main(["localize", *line]) == 0
+    assert sorted(frame.source for frame in localizer.frames) == ["a.png", "b.png"]
+    camera = localizer.frames[0].camera
+    assert (camera.fx, camera.fy, camera.width, camera.height) == (60, 61, 64, 48)
+    assert localizer.args.map == Path("m")
+
+
+def test_distortion_arrives(images, localizer):
+    main(["localize", "--map", "m", "a.png", "--camera", *NUMBERS, "-0.2", "0.07", "-1e-3", "0"])
+    assert localizer.frames[0].camera.distortion[:4] == (-0.2, 0.07, -1e-3, 0)
+
+
+def test_json_is_one_line_an_image(images, localizer, capsys):
+    assert main(["localize", "--map", "m", "a.png", "lost.png", "--camera", "camera.yaml", "--json"]) == 0
+    found, lost = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert set(found) >= KEYS
+    assert (found["image"], found["state"]) == ("a.png", "localized")
+    assert found["map_from_camera"]["translation"] == [1, 2, 3]
+    assert np.reshape(found["covariance"], (6, 6))[0, 0] == pytest.approx(1e-4)
+    assert lost["state"] == "unlocalized" and lost["map_from_camera"] is None and lost["covariance"] is None
+    assert "inliers" in lost["reason"]
+
+
+def test_text_says_state_pose_sigma_and_reason(images, localizer, capsys):
+    assert main(["localize", "--map", "m", "a.png", "lost.png", "--camera", "camera.yaml"]) == 0
+    said = capsys.readouterr().out
+    assert "a.png: localized" in said and "1.000  2.000  3.000 m" in said
+    assert "1-sigma 1 1 1 cm" in said and "1-sigma 0.5 0.5 0.5 deg" in said
+    assert "lost.png: unlocalized" in said and "only 4 inliers" in said
+
+
+def test_a_broken_image_does_not_stop_the_others(images, localizer, capsys):
+    line = ["localize", "--map", "m", "a.png", "broken.png", "absent.png", "b.png", "--camera", "camera.yaml"]
+    assert main(line) == 2
+    said = capsys.readouterr()
+    assert said.out.count("localized") == 2
+    assert "broken.png" in said.err and "absent.png" in said.err
+
+
+@pytest.mark.parametrize(
+    ("camera", "says"),
+    [
+        (["absent.yaml"], "absent.yaml"),
+        (["1", "2", "3"], "expected 6, 10 or 11 numbers"),
+        (["nan", *NUMBERS[1:]], "finite"),
+        (["0", *NUMBERS[1:]], "focal length"),
+        (["broken.png"], "broken.png"),
+    ],
+)
+def test_a_bad_camera_is_refused_before_the_map_is_opened(images, localizer, capsys, camera, says):
+    assert main(["localize", "a.png", "--map", "m", "--camera", *camera]) == 2
+    assert says in capsys.readouterr().err
+    assert not hasattr(localizer, "args")
+
+
+def test_the_camera_of_another_image_size_is_refused(images, localizer, capsys):
+    assert main(["localize", "a.png", "--map", "m", "--camera", "60", "60", "31", "23", "640", "480"]) == 2
+    assert "64x48" in capsys.readouterr().err
+    assert not localizer.frames
+
+
+def test_no_image_is_refused(images, localizer, capsys):
+    assert main(["localize", "--map", "m", "--camera", "camera.yaml"]) == 2
+    assert "at least one image" in capsys.readouterr().err
+
+
+def test_an_image_whose_name_is_a_number_goes_before_the_camera(images, localizer):
+    assert main(["localize", "7", "--map", "m", "--camera", *NUMBERS]) == 0
+    assert localizer.frames[0].source == "7"
+
+
+def test_a_missing_map_is_a_message(images, capsys):
+    assert main(["localize", "a.png", "--map", "absent.relmap", "--camera", "camera.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert "absent.relmap" in said and "Traceback" not in said

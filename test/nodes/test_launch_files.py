@@ -1,0 +1,82 @@
+"""The launch files: what can be checked where `launch` is not installed, and a real start where it is."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import pytest
+import yaml
+
+from relpose_ros.nodes import camera_node, localizer
+
+ROOT = Path(__file__).parents[2]
+LAUNCH = ROOT / "launch"
+STAND_INS = (
+    "launch",
+    "launch.actions",
+    "launch.launch_description_sources",
+    "launch.substitutions",
+    "launch_ros",
+    "launch_ros.actions",
+    "launch_ros.substitutions",
+)
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Imports a launch file; a stand-in takes the place of `launch`."""
+
+    def run(name):
+        for stand_in in STAND_INS:
+            monkeypatch.setitem(sys.modules, stand_in, MagicMock())
+        spec = importlib.util.spec_from_file_location(name.replace(".", "_"), LAUNCH / name)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return run
+
+
+@pytest.mark.parametrize("name", ["localization.launch.py", "pipeline.launch.py"])
+def test_every_launch_file_describes_its_arguments(load, name):
+    module = load(name)
+    assert module.ARGUMENTS["map"][0] is None  # required
+    assert all(len(text) > 5 for _, text in module.ARGUMENTS.values())
+    assert module.generate_launch_description() is not None
+
+
+def given(module, **changes):
+    return {name: default or "" for name, (default, _) in module.ARGUMENTS.items()} | changes
+
+
+def test_arguments_become_parameters_of_their_types(load):
+    module = load("localization.launch.py")
+    out = module.node_parameters(given(module, map="office.relmap", base_from_camera="1 2 3 0 0 0 1"))
+    assert out["map"] == str(Path.cwd() / "office.relmap")
+    assert out["base_from_camera"] == [1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 1.0]
+    assert out["use_sim_time"] is False
+    assert "base_from_camera" not in module.node_parameters(given(module, map="m"))
+    assert module.node_parameters(given(module, map="m", base_frame_id="none"))["base_frame_id"] == ""
+
+
+def test_parameters_that_are_set_exist(load):
+    known = {row.name for row in (*camera_node.PARAMETERS, *localizer.PARAMETERS)} | {"use_sim_time"}
+    module = load("localization.launch.py")
+    assert set(module.node_parameters(given(module, map="m", base_from_camera="1"))) <= known
+    file = yaml.safe_load((ROOT / "config" / "localizer.yaml").read_text())
+    assert set(file["/**"]["ros__parameters"]) <= known
+
+
+def test_camera_info_lies_beside_the_image(load):
+    module = load("localization.launch.py")
+    assert module.camera_info_topic(given(module, image="/front/image_raw")) == "/front/camera_info"
+    assert module.camera_info_topic(given(module, camera_info="/other")) == "/other"
+
+
+def test_defaults_of_the_file_are_those_of_the_node():
+    file = yaml.safe_load((ROOT / "config" / "localizer.yaml").read_text())["/**"]["ros__parameters"]
+    defaults = {row.name: row.default for row in (*camera_node.PARAMETERS, *localizer.PARAMETERS)}
+    assert file == {name: defaults[name] for name in file}
