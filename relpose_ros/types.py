@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from relpose_ros.geometry.rigid import Rigid
 Array = NDArray[np.float64]
 
 
-class State(str, Enum):
+class State(StrEnum):
     """What a localization is worth. `UNLOCALIZED` carries no pose."""
 
     LOCALIZED = "localized"
@@ -40,7 +40,8 @@ class Frame:
 
     def __post_init__(self) -> None:
         image = self.image
-        if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.size == 0:
+        shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
+        if image.dtype != np.uint8 or not shaped or image.size == 0:
             raise ImageError(
                 f"{self.source or 'image'}: expected a non-empty uint8 image (H, W) or (H, W, 3), "
                 f"got {image.dtype} {image.shape}; convert it before making a Frame"
@@ -62,7 +63,8 @@ class Frame:
         if not path.is_file():
             raise ImageError(f"{path}: no such image file")
         data = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+        flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imdecode(data, flags) if data.size else None
         if image is None:
             raise ImageError(f"{path}: not an image that OpenCV can decode ({data.size} bytes)")
         return cls(image, camera, stamp, path.name)  # type: ignore[arg-type]
@@ -85,7 +87,7 @@ class Evidence:
     """Why a hypothesis should be believed.
 
     `inliers`/`matches`: counts; `spread`: share of the image (0..1) that the inliers cover;
-    `residual_px`: median reprojection error; `rival_inliers`: support of the best hypothesis
+    `residual_px`: median reprojection error; `residual_angle`: the same in radians; `rival_inliers`: support of the best hypothesis
     elsewhere (ambiguity); `scale_known` is False when only a direction could be measured;
     `references`: how many took part; `view_change`: how far, in radians of parallax and
     turning, the nearest reference's view is from this one; `depth`: median distance to what
@@ -101,6 +103,7 @@ class Evidence:
     references: int = 0
     view_change: float = 0.0
     depth: float = 0.0
+    residual_angle: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+from relpose_ros.datasets.base import Source
+from relpose_ros.features.base import Features
+from relpose_ros.geometry.cameras import Camera
+from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.maps.landmarks import Reference
 
 SLOW = pytest.StashKey[int]()
 
@@ -20,3 +31,86 @@ def pytest_terminal_summary(terminalreporter, config):
     count = config.stash.get(SLOW, 0)
     if count:
         terminalreporter.write_line(f"{count} slow tests were not run; `make test-slow` runs them")
+
+
+@pytest.fixture(scope="session")
+def rendered_world() -> Source:
+    """A simulated office, 24 references and 12 queries of 320x240; every image is rendered once."""
+    from relpose_ros.datasets.simulate.dataset import simulate
+    from relpose_ros.datasets.simulate.options import SimulationOptions
+
+    options = SimulationOptions(seed=3, width=320, height=240, map_frames=24, query_frames=12, depth=False)
+    source = simulate(options)
+    return replace(source, images=tuple(replace(i, load=cache(i.load)) for i in source.images))
+
+
+class PointWorld:
+    """Random points with random descriptors on the walls of a hall: features without images.
+
+    Everything that can be tested without pixels is tested here, where the truth is known.
+    """
+
+    camera = Camera("pinhole", 240.0, 236.0, 161.0, 118.0, 320, 240)
+
+    def __init__(self, seed: int = 0, points: int = 3000) -> None:
+        generator = np.random.default_rng(seed)
+        self.points = generator.uniform([-8, -2, -8], [8, 2, 8], (points, 3))
+        wall = generator.integers(0, 4, points)
+        side, sign = wall % 2 * 2, np.where(wall < 2, 8.0, -8.0)
+        self.points[np.arange(points), side] = sign + generator.normal(0, 0.3, points)
+        self.descriptors = self.unit(generator.normal(size=(points, 64)))
+
+    @staticmethod
+    def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Rows of length 1."""
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+    def features(
+        self,
+        map_from_camera: Rigid,
+        camera: Camera | None = None,
+        noise_px: float = 0.3,
+        clutter: int = 60,
+        seed: int = 0,
+    ) -> Features:
+        """What a camera sees: points and `clutter` keypoints that are nowhere else."""
+        camera = camera or self.camera
+        generator = np.random.default_rng(seed)
+        pixels = camera.project(map_from_camera.inverse().apply(self.points))
+        pixels = pixels + generator.normal(0, noise_px, pixels.shape)
+        seen = np.flatnonzero(camera.contains(pixels))
+        size = [camera.width - 1, camera.height - 1]
+        keypoints = np.concatenate([pixels[seen], generator.uniform(0, size, (clutter, 2))])
+        noisy = self.descriptors[seen] + generator.normal(0, 0.03, (len(seen), 64))
+        descriptors = np.concatenate([noisy, generator.normal(size=(clutter, 64))])
+        order = generator.permutation(len(keypoints))
+        scales = np.full(len(keypoints), 4, np.float32)
+        return Features(keypoints[order].astype(np.float32), scales, self.unit(descriptors[order]))
+
+    @staticmethod
+    def pose(turn: float, x: float = 0.0, z: float = 0.0) -> Rigid:
+        """A level camera at (x, 0, z) that is turned by `turn` radians from +z towards +x."""
+        return Rigid.from_rotation_vector([0, turn, 0], [x, 0, z])
+
+    def drive(self, count: int = 16, turns: float = 1.0) -> list[Rigid]:
+        """Poses round a circle of 2 m, looking outwards."""
+        angle = 2 * np.pi * turns * np.arange(count) / count
+        return [self.pose(a, 2 * np.sin(a), 2 * np.cos(a)) for a in angle.tolist()]
+
+    def references(self, count: int = 16, turns: float = 1.0, prefix: str = "r") -> list[Reference]:
+        """The drive as references."""
+        return [
+            Reference(f"{prefix}{i:02d}", self.camera, pose, self.features(pose, seed=1000 + i))
+            for i, pose in enumerate(self.drive(count, turns))
+        ]
+
+
+@pytest.fixture(scope="session")
+def point_world() -> PointWorld:
+    return PointWorld()
+
+
+@pytest.fixture(scope="session")
+def other_point_world() -> PointWorld:
+    """Nothing of it is in `point_world`."""
+    return PointWorld(seed=99)

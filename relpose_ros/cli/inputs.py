@@ -96,7 +96,7 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
         "--map", required=True, type=Path, metavar="MAP", help="a map made by `relpose map build`"
     )
     parser.add_argument(
-        "--profile", default="default", metavar="NAME", help="`default`, or `fast`: quicker and less accurate"
+        "--profile", default="default", metavar="NAME", help="default, fast (quicker, less accurate) or accurate"
     )
 
 
@@ -106,9 +106,9 @@ def open_localizer(args: argparse.Namespace) -> tuple[Map, Localizer]:
 
     opened = Map.open(args.map)  # refused before anything else is loaded
 
-    from relpose_ros.localization.localizer import Localizer, LocalizerOptions
+    from relpose_ros.localization.localizer import Localizer
 
-    return opened, Localizer(opened, LocalizerOptions(profile=args.profile))
+    return opened, Localizer(opened, args.profile)
 
 
 def _is_number(word: str) -> bool:

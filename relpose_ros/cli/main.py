@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import os
 import sys
 import traceback
@@ -56,7 +55,6 @@ def load_commands() -> dict[str, ModuleType]:
     commands = {
         name: importlib.import_module(module)
         for name, module in COMMANDS.items()
-        if importlib.util.find_spec(module)  # TEMPORARY: until replay and demo are written
     }
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         try:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relpose_ros.cli.inputs import add_source_arguments, open_from
 from relpose_ros.cli.progress import progress_bar
 from relpose_ros.cli.tables import format_facts
+from relpose_ros.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from relpose_ros.cli.parser import CommandParser, Subparsers
+    from relpose_ros.maps.assemble import BuildOptions
     from relpose_ros.maps.bundle import Map
 
 EXAMPLES = """\
@@ -42,6 +45,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     add_source_arguments(build)
     _add_out(build)
+    _add_build_options(build)
     info = actions.add_parser("info", help="what a map holds and how it was made")
     info.add_argument("map", type=Path, metavar="MAP")
     info.add_argument("--json", action="store_true", help="as JSON, with the names of the references")
@@ -52,6 +56,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add.add_argument("map", type=Path, metavar="MAP")
     add_source_arguments(add)
     _add_out(add)
+    _add_build_options(add)
     remove = actions.add_parser("remove", help="remove references by name")
     remove.add_argument("map", type=Path, metavar="MAP")
     remove.add_argument(
@@ -61,6 +66,7 @@ def add_parser(subparsers: Subparsers) -> None:
     merge = actions.add_parser("merge", help="one map out of several in the same frame")
     merge.add_argument("maps", type=Path, metavar="MAP", nargs="+")
     _add_out(merge)
+    _add_build_options(merge, extracting=False)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,11 +75,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from relpose_ros.maps.build import build_map
+    from relpose_ros.localization.mapping import build_map
 
     source = open_from(args)
     with progress_bar("building the map") as progress:
-        return _made(build_map(source, args.out, progress=progress))
+        made = build_map(source, args.out, _build_options(args), progress)
+    return _made(made)
 
 
 def _info(args: argparse.Namespace) -> int:
@@ -91,35 +98,83 @@ def _info(args: argparse.Namespace) -> int:
 
 
 def _add(args: argparse.Namespace) -> int:
-    from relpose_ros.maps.edit import add_references
+    from relpose_ros.localization.mapping import add_references
 
     source = open_from(args)
     with progress_bar("adding references") as progress:
-        return _made(add_references(args.map, source, args.out, progress=progress))
+        made = add_references(args.map, source, args.out, _build_options(args), progress)
+    return _made(made)
 
 
 def _remove(args: argparse.Namespace) -> int:
-    from relpose_ros.maps.edit import remove_references
+    from relpose_ros.localization.mapping import remove_references
 
     return _made(remove_references(args.map, args.names, args.out))
 
 
 def _merge(args: argparse.Namespace) -> int:
-    from relpose_ros.maps.edit import merge_maps
+    from relpose_ros.localization.mapping import merge_maps
 
-    return _made(merge_maps(args.maps, args.out))
+    with progress_bar("merging maps") as progress:
+        made = merge_maps(args.maps, args.out, _build_options(args), progress)
+    return _made(made)
 
 
 ACTIONS = {"build": _build, "info": _info, "add": _add, "remove": _remove, "merge": _merge}
 
 
 def _made(made: Map) -> int:
+    print(made_text(made))
+    return 0
+
+
+def made_text(made: Map) -> str:
+    """What a person wants to know of a map that was just made."""
     facts: dict[str, Any] = made.info()
-    print(
+    lines = [
         f"{made.path}: {facts['references']} references, {facts['landmarks']} landmarks, "
         f"{facts['bytes'] / 1e6:.1f} MB, built in {facts['build_seconds']:.1f} s"
+    ]
+    calibration = facts.get("calibration", {})
+    if calibration.get("tried"):
+        found = round(calibration["availability"] * calibration["tried"])
+        lines.append(
+            f"tested on its own references, each without its surroundings: "
+            f"{found} of {calibration['tried']} localized"
+        )
+    left_out = facts.get("provenance", {}).get("left_out") or {}
+    if left_out:
+        name, why = next(iter(left_out.items()))
+        lines.append(f"warning: {len(left_out)} images left out; {name}: {why}")
+    return "\n".join(lines)
+
+
+def _add_build_options(parser: CommandParser, *, extracting: bool = True) -> None:
+    """The fields of BuildOptions that are a user's business; not given, the library's value stands."""
+    group = parser.add_argument_group("how the map is made")
+    if extracting:
+        group.add_argument("--max-keypoints", type=int, metavar="N", help="features in each image")
+        group.add_argument(
+            "--condition", metavar="TEXT", help="noted with every reference: night, winter, 2024-05-03"
+        )
+    group.add_argument(
+        "--pair-neighbours", type=int, metavar="N", help="how many others each reference is matched with"
     )
-    return 0
+    group.add_argument(
+        "--calibration-samples", type=int, metavar="N", help="references held out to calibrate, at most"
+    )
+    group.add_argument("--seed", type=int, metavar="N", help="everything random follows from it (default 0)")
+
+
+def _build_options(args: argparse.Namespace) -> BuildOptions:
+    from relpose_ros.maps.assemble import BuildOptions
+
+    for name, least in (("max_keypoints", 50), ("pair_neighbours", 1), ("calibration_samples", 0), ("seed", 0)):
+        value = getattr(args, name, None)
+        if value is not None and value < least:
+            raise ConfigurationError(f"--{name.replace('_', '-')}: expected {least} or more, got {value}")
+    given = {f.name: getattr(args, f.name, None) for f in fields(BuildOptions)}
+    return BuildOptions(**{name: value for name, value in given.items() if value is not None})
 
 
 def _add_out(parser: CommandParser) -> None:

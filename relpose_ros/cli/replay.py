@@ -7,8 +7,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from relpose_ros.cli.parser import Subparsers
@@ -45,6 +46,15 @@ def add_parser(subparsers: Subparsers) -> None:
         "--base-frame", default="", metavar="FRAME", help="whose pose ~/pose gives (default: the camera's)"
     )
     parser.add_argument(
+        "--outside",
+        action="append",
+        type=_stretch,
+        default=[],
+        metavar="FROM:TO",
+        help="seconds of the bag where the camera is where the map is not: any pose there is a false one; "
+        "may be given again",
+    )
+    parser.add_argument(
         "--allow-unscaled-map", action="store_true", help="accept a map whose unit is not the metre"
     )
 
@@ -52,9 +62,13 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Hand the options to the replay process: the command line knows no ROS."""
     names = ("rate", "minutes", "profile", "image_topic", "camera_info_topic", "pose_topic", "base_frame",
-             "allow_unscaled_map")  # fmt: skip
+             "outside", "allow_unscaled_map")  # fmt: skip
     options = {name: getattr(args, name) for name in names}
-    options |= {name: str(getattr(args, name)) for name in ("map", "bag", "out")}
+    return start_replay({**options, **{name: str(getattr(args, name)) for name in ("map", "bag", "out")}})
+
+
+def start_replay(options: Mapping[str, Any]) -> int:
+    """Run the replay process with these fields of its options. Returns its exit status."""
     command = [sys.executable, "-m", "relpose_ros.nodes.replay", json.dumps(options)]
     process = subprocess.Popen(command, env={**os.environ, "RELPOSE_END_WITH_PARENT": "1"})
     while True:
@@ -62,3 +76,14 @@ def run(args: argparse.Namespace) -> int:
             return process.wait()
         except KeyboardInterrupt:
             continue  # Ctrl-C reached the child too, which ends its node and then itself
+
+
+def _stretch(text: str) -> tuple[float, float]:
+    start, colon, end = text.partition(":")
+    try:
+        stretch = float(start), float(end)
+    except ValueError:
+        stretch = 1.0, 0.0
+    if not colon or not stretch[0] <= stretch[1]:
+        raise argparse.ArgumentTypeError(f"expected FROM:TO in seconds, as 44.5:60, got {text!r}")
+    return stretch

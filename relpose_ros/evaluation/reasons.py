@@ -16,7 +16,10 @@ def generic(reason: str) -> str:
     return NUMBER.sub("…", reason.strip()) or "no reason given"
 
 
-def count_reasons(records: Sequence[QueryRecord]) -> dict[str, int]:
-    """Generic reason -> how many queries inside the map had no pose for it, most frequent first."""
-    missing = [r for r in records if not r.localization.has_pose and not r.outside_map]
+def count_reasons(records: Sequence[QueryRecord], *, outside: bool = False) -> dict[str, int]:
+    """Generic reason -> how many queries had no pose for it, most frequent first.
+
+    Of the queries inside the map, or of those `outside` it.
+    """
+    missing = [r for r in records if not r.localization.has_pose and r.outside_map == outside]
     return dict(Counter(generic(r.localization.reason) for r in missing).most_common())

@@ -12,6 +12,7 @@ from relpose_ros.evaluation import counts, difficulty, false_poses, metrics
 from relpose_ros.evaluation.files import plain, write_text
 from relpose_ros.evaluation.latency import latency_table
 from relpose_ros.evaluation.provenance import hardware, software
+from relpose_ros.evaluation.reasons import count_reasons
 from relpose_ros.evaluation.records import QueryRecord
 from relpose_ros.evaluation.schema import SCHEMA, SCHEMA_VERSION, validate_results
 from relpose_ros.geometry.rigid import Rigid
@@ -58,6 +59,7 @@ def summarize(
         "hardware": hardware(),
         "per_query": counts.per_query(records, scores, limits, nearest),
     }
+    results["outside_map"]["reasons"] = count_reasons(records, outside=True)
     clean: dict[str, Any] = plain(results)
     validate_results(clean)
     return clean

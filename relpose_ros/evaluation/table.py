@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 from relpose_ros.evaluation import words
 
 Row = tuple[str, str]
+REASONS = 3
+"""Of the reasons for having no pose, so many are shown."""
 
 
 def format_table(results: Mapping[str, Any]) -> str:
@@ -23,11 +26,18 @@ def _accuracy(r: Mapping[str, Any]) -> list[Row]:
     rows = [
         ("queries", f"{r['queries']} ({r['queries_with_truth']} with ground truth)"),
         ("availability", f"{words.percent(r['availability'])} ({states['degraded']} degraded)"),
+        *_reasons("no pose", r["unlocalized_reasons"]),
         ("median translation", words.length(r["median_translation_m"], metric)),
         ("median rotation", words.degrees(r["median_rotation_deg"])),
     ]
     recalls = words.shown_recall(r)
     return rows + [(f"recall {words.gate(k)}", words.percent(v)) for k, v in recalls.items()]
+
+
+def _reasons(name: str, counts: Mapping[str, int]) -> list[Row]:
+    """A row for each of the most frequent reasons; cut to what a terminal shows."""
+    most = list(counts.items())[:REASONS]
+    return [(name, f"{n} x  {textwrap.shorten(reason, 84, placeholder=' ...')}") for reason, n in most]
 
 
 def _trust(r: Mapping[str, Any]) -> list[Row]:
@@ -41,6 +51,7 @@ def _trust(r: Mapping[str, Any]) -> list[Row]:
     if outside["queries"]:
         text = f"{outside['false_publications']} of {outside['queries']}"
         rows.append(("published outside the map", text))
+        rows += _reasons("no pose outside", outside["reasons"])
     return rows
 
 

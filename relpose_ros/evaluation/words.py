@@ -57,6 +57,11 @@ def interval(pair: Any, digits: int = 0) -> str:
     return f"{100 * pair[0]:.{digits}f} to {100 * pair[1]:.{digits}f} %"
 
 
+def reasons(counts: Mapping[str, int]) -> str:
+    """`too dark (3); only … inliers (1)`."""
+    return "; ".join(f"{reason} ({count})" for reason, count in counts.items())
+
+
 def gate(key: str) -> str:
     """`0.05m_5deg` -> `5 cm, 5°`; `1pct_5deg` -> `1 % of the scene, 5°`."""
     distance, angle = key.split("_")

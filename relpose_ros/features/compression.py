@@ -43,16 +43,17 @@ def compress(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
     """RootSIFT (N, 128) -> (N, 64), L2-normalised."""
     reduced = descriptors @ frequency_basis()
     norm = np.linalg.norm(reduced, axis=1, keepdims=True)
-    return reduced / np.maximum(norm, np.float32(1e-9))
+    return np.asarray(reduced / np.maximum(norm, np.float32(1e-9)))
 
 
 def quantize(descriptors: NDArray[np.float32]) -> NDArray[np.int8]:
     """L2-normalised (N, D) -> int8 (N, D), each row scaled to its largest entry."""
     peak = np.abs(descriptors).max(axis=1, keepdims=True, initial=1e-9)
-    return np.round(descriptors * (127 / peak)).astype(np.int8)
+    return np.asarray(np.round(descriptors * (127 / peak)), np.int8)
 
 
 def dequantize(stored: NDArray[np.int8]) -> NDArray[np.float32]:
     """int8 (N, D) -> float32 (N, D), L2-normalised."""
     values = stored.astype(np.float32)
-    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), np.float32(1e-9))
+    norm = np.linalg.norm(values, axis=1, keepdims=True)
+    return np.asarray(values / np.maximum(norm, np.float32(1e-9)))

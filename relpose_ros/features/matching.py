@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Descriptors = NDArray[np.float32]
+
+_ROUNDING = 1e-6
+"""Of a squared distance computed from a float32 cosine."""
 
 
 class FeatureMatches(NamedTuple):
@@ -17,7 +21,8 @@ class FeatureMatches(NamedTuple):
     distances: NDArray[np.float32]
 
 
-class NearestNeighbours(NamedTuple):
+@dataclass(frozen=True)
+class NearestNeighbours:
     """For each of N descriptors: the nearest other one, and how it compares.
 
     `index` (N,); `distance` (N,) L2 to it; `ratio` (N,) of that to the second nearest
@@ -43,8 +48,9 @@ def nearest_neighbours(query: Descriptors, reference: Descriptors) -> NearestNei
     similarity[rows, index] = -np.inf
     second = similarity.max(axis=1)
     distance = np.sqrt(np.maximum(2.0 - 2.0 * first, 0.0))
-    runner_up = np.sqrt(np.maximum(2.0 - 2.0 * second, 1e-12))
-    ratio = np.where(np.isfinite(second), distance / runner_up, 1.0)
+    # Below the rounding error of the product two distances are equal, not in a ratio of 0 to 0.
+    ratio = np.sqrt(np.maximum(2.0 - 2.0 * first, _ROUNDING) / np.maximum(2.0 - 2.0 * second, _ROUNDING))
+    ratio = np.where(np.isfinite(second), ratio, 1.0)
     return NearestNeighbours(index, distance, ratio.astype(np.float32), mutual)
 
 

@@ -16,7 +16,7 @@ from relpose_ros.features.compression import COMPRESSED_DIMENSION, compress
 def root_sift(descriptors: NDArray[np.floating]) -> NDArray[np.float32]:
     """Hellinger-normalised SIFT (N, 128): L1 norm, then square root (Arandjelovic 2012)."""
     l1 = np.abs(descriptors).sum(axis=1, keepdims=True)
-    return np.sqrt(descriptors / np.maximum(l1, 1e-9)).astype(np.float32)
+    return np.asarray(np.sqrt(descriptors / np.maximum(l1, 1e-9)), np.float32)
 
 
 class RootSift:
@@ -35,20 +35,27 @@ class RootSift:
 
     @cached_property
     def _sift(self) -> Any:
-        return cv2.SIFT_create(self.max_keypoints)
+        # Without the precise upscale, OpenCV's keypoints sit a quarter pixel off to the lower
+        # right: harmless between equal images, a bias between a full and a half-sized one.
+        return cv2.SIFT.create(self.max_keypoints, enable_precise_upscale=True)
 
     def extract(self, image: NDArray[np.uint8]) -> Features:
         """Features of an image (H, W) or (H, W, 3); none at all on a blank one."""
         grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         if self.scale != 1.0:
+            if min(grey.shape) * self.scale < 1:
+                return self._nothing()
             grey = cv2.resize(grey, None, fx=self.scale, fy=self.scale, interpolation=cv2.INTER_AREA)
         keypoints, raw = self._sift.detectAndCompute(grey, None)
         if not keypoints or raw is None:
-            return Features(*(np.zeros((0, *s), np.float32) for s in ((2,), (), (self.dimension,))))
+            return self._nothing()
         response = np.array([k.response for k in keypoints])
         order = np.argsort(-response, kind="stable")[: self.max_keypoints]
-        pixels = cv2.KeyPoint.convert(keypoints).reshape(-1, 2)[order]
+        pixels = np.reshape(cv2.KeyPoint.convert(keypoints), (-1, 2))[order]
         sizes = np.array([k.size for k in keypoints], np.float32)[order]
         pixels = (pixels + 0.5) / self.scale - 0.5
         descriptors = compress(root_sift(raw[order]))
         return Features(pixels.astype(np.float32), sizes / np.float32(self.scale), descriptors)
+
+    def _nothing(self) -> Features:
+        return Features(*(np.zeros((0, *s), np.float32) for s in ((2,), (), (self.dimension,))))

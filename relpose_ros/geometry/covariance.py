@@ -54,7 +54,7 @@ def image_blocks(rays: Array, cells: int = 4) -> NDArray[np.int64]:
     """Block index (N,) of rays (N, 2): a `cells` x `cells` grid over their own extent."""
     low, high = rays.min(axis=0), rays.max(axis=0)
     cell = np.floor((rays - low) / np.maximum(high - low, 1e-9) * cells * 0.999999).astype(np.int64)
-    return cell[:, 0] * cells + cell[:, 1]
+    return np.asarray(cell[:, 0] * cells + cell[:, 1])
 
 
 def clustered_covariance(
@@ -107,4 +107,4 @@ def safe_inverse(normal: Array) -> Array:
     values, vectors = np.linalg.eigh(normal / np.outer(scale, scale))
     values = np.maximum(values, 1e-12)
     inverse = (vectors / values) @ vectors.T
-    return inverse / np.outer(scale, scale)
+    return np.asarray(inverse / np.outer(scale, scale))

@@ -43,7 +43,7 @@ def absolute_pose(
     import poselib
 
     options = options or RansacOptions()
-    finite = np.isfinite(rays).all(axis=1) & np.isfinite(points).all(axis=1)
+    finite = np.asarray(np.isfinite(rays).all(axis=1) & np.isfinite(points).all(axis=1))
     if finite.sum() < 4:
         return None
     # PoseLib works in float64 but scales badly far from the origin: give it local points.
@@ -70,7 +70,7 @@ def relative_pose(
     import poselib
 
     options = options or RansacOptions(max_error_px=1.5)
-    finite = np.isfinite(first_rays).all(axis=1) & np.isfinite(second_rays).all(axis=1)
+    finite = np.asarray(np.isfinite(first_rays).all(axis=1) & np.isfinite(second_rays).all(axis=1))
     if finite.sum() < 6:
         return None
     pose, info = poselib.estimate_relative_pose(

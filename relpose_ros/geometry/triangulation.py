@@ -36,14 +36,18 @@ class Observations:
 
 
 def triangulate(
-    observations: Observations, tracks: int, max_error_px: float = 3.0, rounds: int = 3
+    observations: Observations,
+    tracks: int,
+    max_error_px: float = 3.0,
+    rounds: int = 3,
+    start: Array | None = None,
 ) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Points (T, 3), covariances (T, 3, 3) for 1 px of noise, and the observations used (K,) bool.
 
-    Starts at the point nearest to all rays and minimises the robust (Cauchy) reprojection
-    error by damped Gauss-Newton. After each round, observations that are further off than
-    `max_error_px` or behind their camera are dropped; a track left with fewer than two
-    keeps NaN. A small parallax is no reason to drop a point: its covariance says it.
+    Starts at `start` (T, 3), or at the point nearest to all rays, and minimises the robust
+    (Cauchy) reprojection error by damped Gauss-Newton. After each round, observations that are
+    further off than `max_error_px` or behind their camera are dropped; a track left with fewer
+    than two keeps NaN. A small parallax is no reason to drop a point: its covariance says it.
     """
     used = np.isfinite(observations.rays).all(axis=1)
     points = np.full((tracks, 3), np.nan)
@@ -53,8 +57,8 @@ def triangulate(
         chosen = observations[used]
         if not len(chosen):
             break
-        points[:] = np.nan
-        points = _refine(_nearest_to_rays(chosen, tracks), chosen, max_error_px)
+        first = _nearest_to_rays(chosen, tracks) if start is None else start
+        points = _refine(first, chosen, max_error_px)
         error, depth = reprojection(points, observations)
         used &= (np.linalg.norm(error, axis=1) < max_error_px) & (depth > 0)
     count = np.bincount(observations.track[used], minlength=tracks)
@@ -87,18 +91,18 @@ def point_covariances(points: Array, observations: Observations, tracks: int) ->
 
 def _to_camera(points: Array, map_from_camera: Rigid) -> Array:
     offset = points - map_from_camera.translation
-    return np.einsum("kij,ki->kj", map_from_camera.rotation, offset)
+    return np.asarray(np.einsum("kij,ki->kj", map_from_camera.rotation, offset))
 
 
 def _sum(track: Index, values: Array, tracks: int) -> Array:
     """Sum of `values` (K, ...) over the observations of each track: (T, ...)."""
     flat = values.reshape(len(values), -1)
     columns = [np.bincount(track, weights=c, minlength=tracks) for c in flat.T]
-    return np.stack(columns, axis=1).reshape(tracks, *values.shape[1:])
+    return np.stack(columns, axis=1, dtype=float).reshape(tracks, *values.shape[1:])
 
 
 def _outer(jacobian: Array, weight: Array) -> Array:
-    return np.einsum("kri,krj,k->kij", jacobian, jacobian, weight)
+    return np.asarray(np.einsum("kri,krj,k->kij", jacobian, jacobian, weight))
 
 
 def _nearest_to_rays(observations: Observations, tracks: int) -> Array:
@@ -114,7 +118,8 @@ def _nearest_to_rays(observations: Observations, tracks: int) -> Array:
     mean = _sum(observations.track, centre, tracks)
     mean /= np.maximum(np.bincount(observations.track, minlength=tracks), 1)[:, None]
     prior = 1e-9
-    return np.linalg.solve(normal + prior * np.eye(3), (right + prior * mean)[..., None])[..., 0]
+    solved = np.linalg.solve(normal + prior * np.eye(3), (right + prior * mean)[..., None])
+    return np.asarray(solved[..., 0], float)
 
 
 def _jacobian(points: Array, observations: Observations) -> Array:
@@ -133,11 +138,10 @@ def _refine(points: Array, observations: Observations, robust_px: float, steps: 
     damping = np.full(len(points), 1e-4)
     cost, weight, error = _cost(points, observations, robust_px)
     for _ in range(steps):
+        before = cost.sum()
         jacobian = _jacobian(points, observations)
         normal = _sum(observations.track, _outer(jacobian, weight), len(points))
-        gradient = _sum(
-            observations.track, np.einsum("kri,kr,k->ki", jacobian, error, weight), len(points)
-        )
+        gradient = _sum(observations.track, np.einsum("kri,kr,k->ki", jacobian, error, weight), len(points))
         diagonal = np.einsum("tii->ti", normal)
         ridge = damping[:, None] * diagonal + 1e-12 * diagonal.sum(axis=1, keepdims=True) + 1e-30
         move = np.linalg.solve(normal + ridge[:, :, None] * np.eye(3), gradient[..., None])[..., 0]
@@ -147,6 +151,8 @@ def _refine(points: Array, observations: Observations, robust_px: float, steps: 
         points = np.where(better[:, None], moved, points)
         damping = np.clip(np.where(better, damping * 0.2, damping * 10), 1e-9, 1e6)
         cost, weight, error = _cost(points, observations, robust_px)
+        if before - cost.sum() < 1e-4 * before:
+            break
     return points
 
 
@@ -159,4 +165,4 @@ def _cost(points: Array, observations: Observations, scale: float) -> tuple[Arra
     weight = np.where(depth > 0, 1 / (1 + squared / scale**2), 0.0)
     error = np.where(np.isfinite(error), error, 0.0)
     cost = np.bincount(observations.track, np.log1p(squared / scale**2), minlength=len(points))
-    return cost, weight, error
+    return np.asarray(cost, float), np.asarray(weight), error

@@ -22,7 +22,7 @@ class ArbiterOptions:
     above a third of these it is `degraded`.
     """
 
-    min_inliers: int = 12
+    min_inliers: int = 15
     min_spread: float = 0.08
     relative_factor: float = 3.0
     max_ambiguity: float = 0.5

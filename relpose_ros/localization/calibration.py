@@ -56,18 +56,20 @@ class Sample(NamedTuple):
 class Calibration:
     """Calibrated covariance = scale * raw + floor * (1 + (view_slope * view_change)^2).
 
-    `floor` is diagonal: (translation_floor * depth)^2 and rotation_floor^2 (rad): errors that
-    more inliers do not average out, and that grow with the distance to the references.
+    `floor` is diagonal and speaks of errors that more inliers do not average out: with the
+    median reprojection residual as an angle a, (rotation_floor * a)^2 for the rotation and
+    (translation_floor * a * depth)^2 for the translation. Where the references' poses do not
+    agree with each other the residual is large, and it says so frame by frame.
     `min_inliers`: support that wrong poses did not reach when references were localized in
     parts of this map that do not show them. `samples`: held-out references used; `coverage_95`
     and `availability` are theirs, after fitting.
     """
 
     scale: float = 4.0
-    translation_floor: float = 0.001
-    rotation_floor: float = 0.001
-    view_slope: float = 5.0
-    min_inliers: int = 12
+    translation_floor: float = 0.7
+    rotation_floor: float = 0.7
+    view_slope: float = 3.0
+    min_inliers: int = 15
     samples: int = 0
     coverage_95: float | None = None
     availability: float | None = None
@@ -85,8 +87,9 @@ class Calibration:
         """Calibrated covariance (6, 6), ROS order."""
         evidence = hypothesis.evidence
         growth = 1 + (self.view_slope * evidence.view_change) ** 2
-        translation = (self.translation_floor * evidence.depth) ** 2 * growth
-        floor = np.repeat([translation, self.rotation_floor**2 * growth], 3)
+        rotation = (self.rotation_floor * evidence.residual_angle) ** 2 * growth
+        translation = (self.translation_floor * evidence.residual_angle * evidence.depth) ** 2 * growth
+        floor = np.repeat([translation, rotation], 3)
         return np.asarray(self.scale * hypothesis.covariance + np.diag(floor))
 
     def nees(self, sample: Sample) -> float:
@@ -119,7 +122,7 @@ def fit_calibration(samples: Sequence[Sample]) -> Calibration:
         return replace(prior, samples=len(usable))
     data = _Arrays.of(usable)
     start = np.log([prior.scale, prior.translation_floor, prior.rotation_floor, prior.view_slope])
-    width = np.array([1.5, 2.0, 2.0, 1.5])
+    width = np.array([1.5, 1.0, 1.0, 1.0])
 
     def cost(logarithms: Array) -> float:
         pull = (((logarithms - start) / width) ** 2).sum()
@@ -127,7 +130,8 @@ def fit_calibration(samples: Sequence[Sample]) -> Calibration:
 
     options = {"maxiter": 3000, "fatol": 1e-4, "xatol": 1e-4}
     fitted = np.exp(minimize(cost, start, method="Nelder-Mead", options=options).x)
-    calibration = Calibration(*map(float, fitted), samples=len(usable))
+    scale, translation, rotation, slope = fitted.tolist()
+    calibration = Calibration(scale, translation, rotation, slope, samples=len(usable))
     return _to_coverage(calibration, usable)
 
 
@@ -138,6 +142,7 @@ class _Arrays(NamedTuple):
     raw: Array
     view_change: Array
     depth: Array
+    residual_angle: Array
 
     @classmethod
     def of(cls, samples: Sequence[Sample]) -> _Arrays:
@@ -147,6 +152,7 @@ class _Arrays(NamedTuple):
             np.array([s.hypothesis.covariance for s in samples]),
             np.array([e.view_change for e in evidence]),
             np.array([e.depth for e in evidence]),
+            np.array([e.residual_angle for e in evidence]),
         )
 
 
@@ -155,8 +161,9 @@ def _student_cost(parameters: Array, data: _Arrays, freedom: float = 6.0) -> flo
     growth = 1 + (slope * data.view_change) ** 2
     covariance = scale * data.raw
     for axis in range(3):
-        covariance[:, axis, axis] += (translation * data.depth) ** 2 * growth
-        covariance[:, axis + 3, axis + 3] += rotation**2 * growth
+        moved = translation * data.residual_angle * data.depth
+        covariance[:, axis, axis] += moved**2 * growth
+        covariance[:, axis + 3, axis + 3] += (rotation * data.residual_angle) ** 2 * growth
     sign, logdet = np.linalg.slogdet(covariance)
     if not np.isfinite(logdet).all() or (sign <= 0).any():
         return 1e12

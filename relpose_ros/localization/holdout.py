@@ -9,19 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relpose_ros.features.base import Features
-from relpose_ros.localization.calibration import Calibration, Sample, fit_calibration
+from relpose_ros.localization.calibration import Sample, fit_calibration
 from relpose_ros.localization.localizer import Localizer, view_change
 from relpose_ros.localization.options import options_for
 from relpose_ros.localization.query import Query
 from relpose_ros.maps.bundle import Map
 from relpose_ros.maps.leave_out import leave_out
-from relpose_ros.types import Hypothesis
 from relpose_ros.progress import Progress, silent, tracked
+from relpose_ros.types import Hypothesis
 
 HELD_OUT_VIEW_CHANGES = (0.25, 0.5)
 """References whose view differs less than this (radians of parallax and turn) are held out
 together. A robot does not come back to the very place where a frame of the mapping drive was
 taken, so the neighbouring frame of a video must not answer for it."""
+
+CHANCE_SUPPORT = 10
+"""Inliers that images of other places reach by chance; about one in 700 reaches 12
+(`python -m benchmarks strangers`). A map's own look-alikes may raise it, never lower it."""
 
 _CHANCE_MARGIN = 1.5
 
@@ -49,7 +53,7 @@ def calibrate(
             samples += [sample] if sample is not None else []
         chance += _chance_support(map_, index, features[index][:max_keypoints])
     wrong = [s.hypothesis.evidence.inliers for s in samples if s.is_gross]
-    needed = int(np.ceil(_CHANCE_MARGIN * max([*chance, 8])))
+    needed = int(np.ceil(_CHANCE_MARGIN * max([*chance, CHANCE_SUPPORT])))
     right = [s for s in samples if s.hypothesis.evidence.inliers >= needed]
     calibration = replace(
         fit_calibration(right),

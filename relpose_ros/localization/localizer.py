@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from relpose_ros.features.base import Features
 from relpose_ros.features.registry import make_extractor
@@ -36,13 +37,12 @@ class Localizer:
         self.map = map_
         self.options = options_for(options) if isinstance(options, str) else options
         self.calibration = Calibration.from_dict(map_.calibration)
-        self._extractor = make_extractor(
-            map_.feature, self.options.max_keypoints, self.options.image_scale
-        )
+        self._extractor = make_extractor(map_.feature, self.options.max_keypoints, self.options.image_scale)
         self._index = DescriptorIndex(map_.global_descriptors)
         self._structure = StructureLocalizer(map_, self.options.structure)
         self._relative = RelativeLocalizer(map_, self.options.relative)
         self._arbiter = Arbiter(self.calibration, self.options.arbiter)
+        self._threads = ThreadpoolController()
 
     def localize(self, frame: Frame) -> Localization:
         """The camera's pose in the map, or UNLOCALIZED with a reason. Same input, same answer."""
@@ -85,17 +85,19 @@ class Localizer:
             )
             return Localization(State.UNLOCALIZED, reason)
         start = time.perf_counter()
-        neighbours = self.retrieve(features)
+        # The matrices of one frame are small: BLAS threads gain little on an idle machine, and
+        # on a busy robot they wait for each other ten times longer than the product takes.
+        with self._threads.limit(limits=1, user_api="blas"):
+            neighbours = self.retrieve(features)
         retrieved = 1e3 * (time.perf_counter() - start)
         answer = self.localize_with(features, camera, neighbours)
         return replace(answer, latency_ms={"retrieve": retrieved, **answer.latency_ms})
 
-    def localize_with(
-        self, features: Features, camera: Camera, neighbours: list[Neighbour]
-    ) -> Localization:
+    def localize_with(self, features: Features, camera: Camera, neighbours: list[Neighbour]) -> Localization:
         """Like `localize_features`, against references that were retrieved elsewhere."""
         query = Query.of(features, camera, self.options.seed)
-        hypotheses, timings = self.hypotheses(query, neighbours)
+        with self._threads.limit(limits=1, user_api="blas"):
+            hypotheses, timings = self.hypotheses(query, neighbours)
         answer = self._arbiter.decide(hypotheses, _nothing_found(query, neighbours))
         return replace(answer, latency_ms=timings)
 
@@ -110,7 +112,7 @@ class Localizer:
             start = time.perf_counter()
             found += self._relative.hypotheses(query, neighbours)
             timings["relative"] = 1e3 * (time.perf_counter() - start)
-        return [self._with_view_change(h) for h in found], timings
+        return [self._with_circumstances(h, query.camera.focal) for h in found], timings
 
     def relative_poses(self, frame: Frame, neighbours: list[Neighbour]) -> list[RelativePose]:
         """Relative poses of a frame's camera to the given references, those that could be found."""
@@ -125,8 +127,9 @@ class Localizer:
         pose = self.map.reference_poses[index]
         return Neighbour(index, self.map.reference_names[index], score, pose)
 
-    def _with_view_change(self, hypothesis: Hypothesis) -> Hypothesis:
-        """Add how far the nearest reference's view is, and how far what was matched is."""
+    def _with_circumstances(self, hypothesis: Hypothesis, focal: float) -> Hypothesis:
+        """Add what the calibration asks for: how far the nearest reference's view and what was
+        matched are, and how well the map agrees with itself here."""
         pose, evidence = hypothesis.map_from_camera, hypothesis.evidence
         depth = self.map.depth
         if hypothesis.matches is not None and hypothesis.matches.inlier.any():
@@ -134,7 +137,10 @@ class Localizer:
             depth = float(np.median(np.linalg.norm(offset, axis=1)))
         parallax, angle = view_change(self.map, pose.translation, pose.rotation[:, 2], depth)
         change = float(np.sqrt(parallax**2 + angle**2).min())
-        return replace(hypothesis, evidence=replace(evidence, view_change=change, depth=depth))
+        # A tenth of a pixel is as well as keypoints ever agree.
+        residual = max(evidence.residual_px, 0.1) / focal
+        seen = replace(evidence, view_change=change, depth=depth, residual_angle=residual)
+        return replace(hypothesis, evidence=seen)
 
 
 def view_change(

@@ -22,7 +22,7 @@ class LocalizerOptions:
     profile: str = "default"
     max_keypoints: int = 1500
     image_scale: float = 1.0
-    neighbours: int = 10
+    neighbours: int = 8
     relative_below: int = 30
     rerank: bool = False
     seed: int = 0

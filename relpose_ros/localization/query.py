@@ -37,7 +37,7 @@ class Query:
     def of(cls, features: Features, camera: Camera, seed: int = 0) -> Query:
         """Make one, dropping keypoints that the lens model cannot turn into rays."""
         rays = camera.rays(features.keypoints)
-        seen = np.isfinite(rays).all(axis=1)
+        seen = np.asarray(np.isfinite(rays).all(axis=1))
         if not seen.all():
             features, rays = features[seen], rays[seen]
         return cls(features, camera, rays, seed)

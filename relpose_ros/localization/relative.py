@@ -112,9 +112,7 @@ class RelativeLocalizer:
             parts.append(sampson_residual(essential, pose.query_rays, pose.reference_rays))
         return np.concatenate(parts) * query.camera.focal
 
-    def _jacobian(
-        self, query: Query, poses: list[RelativePose], at: Rigid, residual: Array
-    ) -> Array:
+    def _jacobian(self, query: Query, poses: list[RelativePose], at: Rigid, residual: Array) -> Array:
         columns = []
         for axis in range(6):
             step = 1e-6 * (max(self.map.depth, 1e-3) if axis < 3 else 1.0)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from relpose_ros.features.matching import NearestNeighbours, nearest_neighbours
 from relpose_ros.geometry.covariance import clustered_covariance, image_blocks
-from relpose_ros.geometry.refinement import Correspondences, linearize, refine_pose
+from relpose_ros.geometry.refinement import Correspondences, refine_pose
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.geometry.robust import RansacOptions, RobustPose, absolute_pose
 from relpose_ros.localization.query import Neighbour, Query
@@ -43,9 +43,7 @@ class StructureLocalizer:
         """At most one pose, and as `rival_inliers` the support of the best pose elsewhere."""
         start = time.perf_counter()
         landmarks = self._candidates(neighbours)
-        nearest = nearest_neighbours(
-            query.features.descriptors, self.map.landmarks.descriptors[landmarks]
-        )
+        nearest = nearest_neighbours(query.features.descriptors, self.map.landmarks.descriptors[landmarks])
         tentative = np.flatnonzero(nearest.mutual & (nearest.ratio < self.options.ratio))
         matched = time.perf_counter()
         self.timings = {"match": 1e3 * (matched - start), "solve": 0.0, "refine": 0.0}
@@ -92,9 +90,9 @@ class StructureLocalizer:
         inlier = line.squared < self.options.gate_sigma**2
         if inlier.sum() < self.options.min_matches:
             return None
-        kept = linearize(pose, seen[inlier])
-        covariance = clustered_covariance(kept, image_blocks(seen.rays[inlier]), weight[inlier])
-        rival = self._rival(query, landmarks, nearest, tentative[~robust.inliers], pose)
+        blocks = image_blocks(seen.rays[inlier])
+        covariance = clustered_covariance(line[inlier], blocks, weight[inlier])
+        rival = self._rival(query, landmarks, nearest, tentative[~robust.inliers], pose, len(chosen))
         evidence = Evidence(
             inliers=int(inlier.sum()),
             matches=len(tentative),
@@ -115,9 +113,7 @@ class StructureLocalizer:
             query.rays[chosen], known.points[landmarks], known.covariances[landmarks], query.camera.focal
         )
 
-    def _agreeing(
-        self, query: Query, landmarks: Index, nearest: NearestNeighbours, pose: Rigid
-    ) -> Index:
+    def _agreeing(self, query: Query, landmarks: Index, nearest: NearestNeighbours, pose: Rigid) -> Index:
         """Features whose nearest landmark projects onto them, whatever the ratio test said.
 
         One feature per landmark: the nearest in descriptor.
@@ -133,10 +129,19 @@ class StructureLocalizer:
         return np.sort(chosen[first])
 
     def _rival(
-        self, query: Query, landmarks: Index, nearest: NearestNeighbours, left: Index, pose: Rigid
+        self,
+        query: Query,
+        landmarks: Index,
+        nearest: NearestNeighbours,
+        left: Index,
+        pose: Rigid,
+        support: int,
     ) -> int:
-        """Support of the best pose that explains what the first one does not."""
-        if len(left) < 2 * self.options.min_matches:
+        """Support of the best pose that explains what the first one does not.
+
+        0 without looking when too little is left over to make the first one doubtful.
+        """
+        if len(left) < max(2 * self.options.min_matches, support // 4):
             return 0
         points = self.map.landmarks.points[landmarks[nearest.index[left]]]
         options = RansacOptions(self.options.max_error_px, 30, 200, query.seed)

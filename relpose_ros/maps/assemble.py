@@ -31,12 +31,12 @@ class BuildOptions:
     """
 
     feature: str = "rootsift64"
-    max_keypoints: int = 2000
-    max_loose: int = 300
+    max_keypoints: int = 1500
+    max_loose: int = 250
     pair_neighbours: int = 20
     vlad_clusters: int = 32
     global_dimension: int = 256
-    calibration_samples: int = 100
+    calibration_samples: int = 60
     condition: str = ""
     seed: int = 0
 

@@ -106,10 +106,10 @@ class Map:
             rays.append(camera.rays(seen.keypoints[chosen]))
             tracks.append(seen.landmarks[chosen])
             owner.append(np.full(chosen.sum(), index))
-        index = np.concatenate(owner) if owner else np.zeros(0, np.int64)
+        seer = np.concatenate(owner)
         focal = np.array([c.focal for c in self.cameras])
         return Observations(
-            np.concatenate(tracks), np.concatenate(rays), self.reference_poses[index], focal[index]
+            np.concatenate(tracks), np.concatenate(rays), self.reference_poses[seer], focal[seer]
         )
 
     @cached_property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class FeatureStore:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 return Features(stored["keypoints"], stored["scales"], stored["descriptors"])
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             # Written by a process that was killed: extract again.
             path.unlink(missing_ok=True)
             return None

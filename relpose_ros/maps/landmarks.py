@@ -83,7 +83,8 @@ def mean_descriptors(
         chosen = landmark >= 0
         # A reference sees a landmark at most once, so plain indexing adds everything.
         total[landmark[chosen]] += values[chosen]
-    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), np.float32(1e-9))
+    norm = np.linalg.norm(total, axis=1, keepdims=True)
+    return np.asarray(total / np.maximum(norm, np.float32(1e-9)))
 
 
 def _observations(references: Sequence[Reference], tracks: Sequence[NDArray[np.int64]]) -> Observations:

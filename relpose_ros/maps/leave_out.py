@@ -53,7 +53,8 @@ def _without(map_: Map, gone: NDArray[np.bool_]) -> tuple[Landmarks, NDArray[np.
     position = np.cumsum(touched) - 1
     part = observations[chosen]
     part = Observations(position[part.track], part.rays, part.map_from_camera, part.focal)
-    points, covariances, _ = triangulate(part, len(affected), REPROJECTION_ERROR_PX)
+    start = map_.landmarks.points[affected]
+    points, covariances, _ = triangulate(part, len(affected), REPROJECTION_ERROR_PX, 1, start)
     new_points, new_covariances = map_.landmarks.points.copy(), map_.landmarks.covariances.copy()
     new_points[affected], new_covariances[affected] = points, covariances
     good = np.isfinite(new_points).all(axis=1) & np.isfinite(new_covariances).all(axis=(1, 2))

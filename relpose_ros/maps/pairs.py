@@ -44,4 +44,4 @@ def _pose_cost(map_from_camera: Rigid) -> NDArray[np.float64]:
     cost = 0.1 * distance / max(float(spacing), 1e-9) + angle / np.deg2rad(20)
     cost[angle > _MAX_VIEW_ANGLE] = np.inf
     np.fill_diagonal(cost, np.inf)
-    return cost
+    return np.asarray(cost)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 import json
 import os
 import tempfile
@@ -18,13 +18,11 @@ from relpose_ros.features.compression import dequantize, quantize
 from relpose_ros.geometry.cameras import DISTORTION_SIZES, Camera
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.maps.bundle import Landmarks, Map, ReferenceFeatures
+from relpose_ros.maps.seal import SCHEMA_VERSION, SEAL_BYTES, check_seal, seal
 from relpose_ros.retrieval.vlad import Vlad
 
 if TYPE_CHECKING:
     import h5py
-
-MAGIC = "relmap"
-SCHEMA_VERSION = 1
 
 _MODELS = tuple(DISTORTION_SIZES)
 _SUBPIXEL = 32.0
@@ -32,65 +30,64 @@ _SUBPIXEL = 32.0
 
 
 def write_map(map_: Map, path: Path) -> None:
-    """Write `map_` to `path` through a temporary file in the same folder."""
-    import h5py
+    """Write `map_` to `path` through a temporary file in the same folder.
 
+    Raises MapError where that cannot be done; what was at `path` is then still there.
+    """
     if not path.parent.is_dir():
         raise MapError(f"{path}: the folder {path.parent} does not exist; make it first")
-    arrays = _to_arrays(map_)
-    attributes = {
-        "magic": MAGIC,
-        "schema_version": SCHEMA_VERSION,
-        "name": map_.name,
-        "metric": bool(map_.metric),
-        "feature": map_.feature,
-        "reference_names": json.dumps(map_.reference_names),
-        "conditions": json.dumps(map_.conditions),
-        "calibration": json.dumps(map_.calibration),
-        "provenance": json.dumps({**map_.provenance, "schema_version": SCHEMA_VERSION}),
-    }
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
     try:
-        with h5py.File(temporary, "w") as file:
-            for name, value in arrays.items():
-                packing = {"compression": "gzip", "shuffle": True} if value.nbytes > 512 else {}
-                file.create_dataset(name, data=value, **packing)
-            # Long texts go into datasets: HDF5 attributes end at 64 kB.
-            for name, value in attributes.items():
-                file.create_dataset(f"about/{name}", data=value)
-            file.create_dataset("about/checksum", data=_checksum(arrays, attributes))
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            _write_hdf5(temporary, _to_arrays(map_), _about(map_))
+            seal(temporary)
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise MapError(
+            f"{path}: cannot be written ({error}); expected a folder with free space that you may write to"
+        ) from error
 
 
 def read_map(path: Path) -> Map:
     """Read and check a map bundle; MapError says what is wrong and what to do."""
-    import h5py
-
     if not path.is_file():
         raise MapError(f"{path}: no such map; build one with `relpose map build SOURCE --out {path}`")
     try:
-        with h5py.File(path, "r") as file:
-            about = _read_about(file, path)
-            names = [n for n in _leaves(file) if not n.startswith("about/")]
-            arrays = {name: np.asarray(file[name]) for name in names}
-    except MapError:
-        raise
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise MapError(
-            f"{path}: cannot be read as a map ({error}); it is truncated or not a *.relmap file. "
-            "Copy it again or rebuild it"
-        ) from error
-    stored = about.pop("checksum")
-    if _checksum(arrays, about) != stored:
-        raise MapError(f"{path}: checksum does not match, the file is damaged; copy it again or rebuild it")
-    try:
+        check_seal(path)
+        arrays, about = _read_hdf5(path)
         return replace(_from_arrays(arrays, about), path=path)
-    except (KeyError, ValueError, IndexError, TypeError, CameraError) as error:
+    except OSError as error:
+        raise MapError(
+            f"{path}: cannot be read ({error}); check that you may read it, or copy it again"
+        ) from error
+    except (KeyError, ValueError, IndexError, TypeError, AttributeError, CameraError) as error:
         raise MapError(f"{path}: the parts of this map do not fit together ({error}); rebuild it") from error
+
+
+def _write_hdf5(path: Path, arrays: dict[str, NDArray[Any]], about: dict[str, Any]) -> None:
+    import h5py
+
+    with h5py.File(path, "w", userblock_size=SEAL_BYTES) as file:
+        for name, array in arrays.items():
+            packing = {"compression": "gzip", "shuffle": True} if array.nbytes > 512 else {}
+            file.create_dataset(name, data=array, **packing)
+        # Long texts go into datasets: HDF5 attributes end at 64 kB.
+        for name, value in about.items():
+            file.create_dataset(f"about/{name}", data=value)
+
+
+def _read_hdf5(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        about = {name: _plain(item[()]) for name, item in file["about"].items()}
+        names = [name for name in _leaves(file) if not name.startswith("about/")]
+        return {name: np.asarray(file[name]) for name in names}, about
 
 
 def _leaves(file: h5py.File) -> list[str]:
@@ -101,31 +98,21 @@ def _leaves(file: h5py.File) -> list[str]:
     return names
 
 
-def _read_about(file: h5py.File, path: Path) -> dict[str, Any]:
-    if "about/magic" not in file or file["about/magic"][()] != MAGIC.encode():
-        raise MapError(f"{path}: an HDF5 file, but not a relpose map; expected one made by `relpose map build`")
-    version = int(file["about/schema_version"][()])
-    if version > SCHEMA_VERSION:
-        raise MapError(
-            f"{path}: schema version {version}, but this software reads up to {SCHEMA_VERSION}; "
-            "update relpose_ros or rebuild the map with this version"
-        )
-    about: dict[str, Any] = {}
-    for name, item in file["about"].items():
-        value = item[()]
-        about[name] = value.decode() if isinstance(value, bytes) else value.item()
-    return about
+def _plain(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value.item()
 
 
-def _checksum(arrays: dict[str, NDArray[Any]], about: dict[str, Any]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        value = arrays[name]
-        digest.update(f"{name}:{value.dtype.str}:{value.shape};".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
-    for name in sorted(about):
-        digest.update(f"{name}={about[name]};".encode())
-    return digest.hexdigest()
+def _about(map_: Map) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": map_.name,
+        "metric": bool(map_.metric),
+        "feature": map_.feature,
+        "reference_names": json.dumps(map_.reference_names),
+        "conditions": json.dumps(map_.conditions),
+        "calibration": json.dumps(map_.calibration),
+        "provenance": json.dumps({**map_.provenance, "schema_version": SCHEMA_VERSION}),
+    }
 
 
 def _to_arrays(map_: Map) -> dict[str, NDArray[Any]]:
@@ -133,7 +120,6 @@ def _to_arrays(map_: Map) -> dict[str, NDArray[Any]]:
     landmarks = np.concatenate([f.landmarks for f in features])
     descriptors = np.concatenate([f.descriptors for f in features])
     origin = np.median(map_.reference_poses.translation, axis=0)
-    upper = np.triu_indices(3)
     return {
         "origin": origin,
         "references/rotation_xyzw": map_.reference_poses.rotation_xyzw,
@@ -147,7 +133,7 @@ def _to_arrays(map_: Map) -> dict[str, NDArray[Any]]:
         "keypoints/landmark": landmarks.astype(np.int32),
         "keypoints/descriptor": quantize(descriptors[landmarks < 0]),
         "landmarks/point": (map_.landmarks.points - origin).astype(np.float32),
-        "landmarks/covariance": map_.landmarks.covariances[:, *upper].astype(np.float32),
+        "landmarks/covariance_factor": _factors(map_.landmarks.covariances),
         "landmarks/descriptor": quantize(map_.landmarks.descriptors),
         "vlad/centres": map_.vlad.centres.astype(np.float32),
         "vlad/mean": map_.vlad.mean.astype(np.float32),
@@ -163,9 +149,7 @@ def _from_arrays(arrays: dict[str, NDArray[Any]], about: dict[str, Any]) -> Map:
     features = _features(arrays, landmarks)
     if not len(names) == len(cameras) == len(features) == len(poses.translation):
         raise ValueError(f"{len(names)} names, {len(cameras)} cameras, {len(features)} feature sets")
-    vlad = Vlad(
-        arrays["vlad/centres"], arrays["vlad/mean"], arrays["vlad/basis"].astype(np.float32)
-    )
+    vlad = Vlad(arrays["vlad/centres"], arrays["vlad/mean"], arrays["vlad/basis"].astype(np.float32))
     return Map(
         name=about["name"],
         metric=bool(about["metric"]),
@@ -184,13 +168,25 @@ def _from_arrays(arrays: dict[str, NDArray[Any]], about: dict[str, Any]) -> Map:
 
 
 def _landmarks(arrays: dict[str, NDArray[Any]]) -> Landmarks:
-    upper = arrays["landmarks/covariance"].astype(np.float64)
-    covariances = np.zeros((len(upper), 3, 3))
-    rows, columns = np.triu_indices(3)
-    covariances[:, rows, columns] = upper
-    covariances[:, columns, rows] = upper
+    stored = arrays["landmarks/covariance_factor"].astype(np.float64)
+    factor = np.zeros((len(stored), 3, 3))
+    factor[:, *np.tril_indices(3)] = stored[:, 1:] * np.exp2(stored[:, :1])
+    covariances = factor @ factor.transpose(0, 2, 1)
     points = arrays["landmarks/point"].astype(np.float64) + arrays["origin"]
     return Landmarks(points, covariances, dequantize(arrays["landmarks/descriptor"]))
+
+
+def _factors(covariances: NDArray[np.float64]) -> NDArray[np.float16]:
+    """Lower Cholesky factors (L, 1 + 6): a binary exponent, and six entries of order one.
+
+    Half precision keeps three digits of a standard deviation, which is all it means; the
+    exponent keeps points at infinity and objects of a millimetre in its range.
+    """
+    scale = np.sqrt(np.trace(covariances, axis1=1, axis2=2) / 3)
+    exponent = np.ceil(np.log2(np.maximum(scale, 1e-30)))[:, None]
+    normed = covariances / np.exp2(2 * exponent)[:, :, None]
+    factor = np.linalg.cholesky(normed + 1e-9 * np.eye(3))
+    return np.concatenate([exponent, factor[:, *np.tril_indices(3)]], axis=1).astype(np.float16)
 
 
 def _features(arrays: dict[str, NDArray[Any]], landmarks: Landmarks) -> tuple[ReferenceFeatures, ...]:
@@ -203,8 +199,7 @@ def _features(arrays: dict[str, NDArray[Any]], landmarks: Landmarks) -> tuple[Re
     descriptors[seen < 0] = dequantize(arrays["keypoints/descriptor"])
     bounds = arrays["keypoints/offset"]
     return tuple(
-        ReferenceFeatures(pixels[a:b], seen[a:b], descriptors[a:b])
-        for a, b in zip(bounds[:-1], bounds[1:], strict=True)
+        ReferenceFeatures(pixels[a:b], seen[a:b], descriptors[a:b]) for a, b in itertools.pairwise(bounds)
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +19,7 @@ class PairMatches(NamedTuple):
     distances: NDArray[np.floating]
 
 
-def build_tracks(
-    matches: Sequence[PairMatches], keypoint_counts: Sequence[int]
-) -> list[NDArray[np.int64]]:
+def build_tracks(matches: Sequence[PairMatches], keypoint_counts: Sequence[int]) -> list[NDArray[np.int64]]:
     """Track index of every keypoint, one array (N_i,) per reference, -1 where in none.
 
     Matches are joined best first; one that would put two keypoints of the same reference
@@ -46,9 +45,7 @@ def _root(parent: list[int], node: int) -> int:
     return node
 
 
-def _join(
-    a: int, b: int, parent: list[int], members: dict[int, set[int]], reference: list[int]
-) -> None:
+def _join(a: int, b: int, parent: list[int], members: dict[int, set[int]], reference: list[int]) -> None:
     if a == b:
         return
     ours = members.get(a) or {reference[a]}
@@ -68,4 +65,4 @@ def _number(parent: list[int], offset: NDArray[np.integer]) -> list[NDArray[np.i
     unique, inverse, count = np.unique(roots, return_inverse=True, return_counts=True)
     number = np.where(count >= 2, np.cumsum(count >= 2) - 1, -1)
     track = number[inverse] if len(unique) else roots
-    return [track[a:b] for a, b in zip(offset[:-1], offset[1:], strict=True)]
+    return [track[a:b] for a, b in pairwise(offset)]

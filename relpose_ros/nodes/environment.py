@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from relpose_ros.errors import ConfigurationError
@@ -49,6 +51,21 @@ def dds_environment(domain: int, log_folder: Path) -> dict[str, str]:
     is_fastdds_2 = os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy")
     name = "FASTRTPS_DEFAULT_PROFILES_FILE" if is_fastdds_2 else "FASTDDS_DEFAULT_PROFILES_FILE"
     return out | {name: str(profile)}
+
+
+@contextmanager
+def applied(variables: Mapping[str, str]) -> Iterator[None]:
+    """The variables are set for this process and those it starts; afterwards they are as before."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def find_profile() -> Path | None:

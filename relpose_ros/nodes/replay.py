@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relpose_ros.errors import ConfigurationError, RelposeError
-from relpose_ros.nodes.environment import dds_environment, free_domain
+from relpose_ros.nodes.environment import applied, dds_environment, free_domain
 from relpose_ros.nodes.node_process import NodeProcess
 from relpose_ros.nodes.replay_report import MemorySample, replay_figures, write_report
 from relpose_ros.nodes.runner import end_with_parent
@@ -39,7 +38,8 @@ class ReplayOptions:
 
     `rate` 1.0 is the pace of the recording. With `minutes` the bag is played again and again for
     that long. `base_frame` names the frame whose pose ~/pose gives; empty: the camera's own.
-    `node` is the command of the node's process.
+    `outside`: stretches of the bag (seconds from its first image, both ends included) where the camera
+    is where the map is not; any pose there is a false one. `node` is the command of the node's process.
     """
 
     map: Path
@@ -53,6 +53,7 @@ class ReplayOptions:
     pose_topic: str | None = None
     base_frame: str = ""
     allow_unscaled_map: bool = False
+    outside: tuple[tuple[float, float], ...] = ()
     node: tuple[str, ...] = ("-m", "relpose_ros.nodes.localizer_node")
 
     def __post_init__(self) -> None:
@@ -81,11 +82,13 @@ def replay(options: ReplayOptions) -> dict[str, Any]:
 
     topics = camera_topics(options.bag, options.image_topic, options.camera_info_topic)
     options.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="relpose-replay-") as scratch:
-        os.environ.update(dds_environment(free_domain(), Path(scratch)))
-        with start_localizer(options, topics) as process:
-            recording = record(options, topics, process)
-            status = process.stop()
+    with (
+        tempfile.TemporaryDirectory(prefix="relpose-replay-") as scratch,
+        applied(dds_environment(free_domain(), Path(scratch))),
+        start_localizer(options, topics) as process,
+    ):
+        recording = record(options, topics, process)
+        status = process.stop()
     figures = replay_figures(recording.collector, recording.seconds, recording.memory, status)
     write_report(options, topics, recording.collector, figures)
     return figures
@@ -131,6 +134,7 @@ def _play(options: ReplayOptions, player: BagPlayer, process: NodeProcess, recor
         if not recording.memory or now - recording.memory[-1].at >= 1.0:
             recording.memory.append(MemorySample(now, process.memory()))
             _check_alive(process)
+            _show(recording)
         return not options.minutes or now - started < 60 * options.minutes
 
     while True:
@@ -138,10 +142,19 @@ def _play(options: ReplayOptions, player: BagPlayer, process: NodeProcess, recor
         if time.monotonic() - started >= 60 * options.minutes:
             break
     recording.seconds = time.monotonic() - started
+    _show(recording, end=True)
     try:
         wait_until(recording.collector.is_last_answered, process, DRAIN_TIMEOUT)
     except TimeoutError:
         print("relpose replay: the last image was not answered", file=sys.stderr)
+
+
+def _show(recording: Recording, end: bool = False) -> None:
+    """One line that is written over, where a person is watching."""
+    if sys.stderr.isatty():
+        seen = recording.collector
+        text = f"replaying: {seen.images_sent} images played, {len(seen.samples)} answered"
+        print("\r\x1b[K" + ("" if end else text), end="", file=sys.stderr, flush=True)
 
 
 def wait_until(condition: Callable[[], bool], process: NodeProcess, timeout: float) -> None:
@@ -172,6 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     end_with_parent()
     given: dict[str, Any] = json.loads(parser.parse_args(argv).options)
     given |= {key: Path(given[key]) for key in ("map", "bag", "out")}
+    given["outside"] = tuple((float(a), float(b)) for a, b in given.get("outside", ()))
     try:
         replay(ReplayOptions(**given))
     except (RelposeError, OSError) as error:

@@ -86,7 +86,7 @@ def write_report(
     )
     bundle = Map.open(options.map)
     facts = MapFacts(bundle.info(), bundle.reference_poses, bundle.landmark_points)
-    records = make_records(source, collector.answers)
+    records = make_records(source, collector.answers, options.outside)
     command = f"relpose replay --map {options.map} {options.bag} --rate {options.rate:g}"
     results = write_evaluation(records, options.out, facts, source=source, command=command)
     (options.out / "replay.json").write_text(json.dumps(figures, indent=1) + "\n")
@@ -95,19 +95,30 @@ def write_report(
     print(f"\nreport: {options.out / 'report.html'}")
 
 
-def make_records(source: Source, answers: dict[int, Localization]) -> list[QueryRecord]:
-    """The images that were answered; those dropped to keep up are counted elsewhere."""
+def make_records(
+    source: Source, answers: dict[int, Localization], outside: Sequence[tuple[float, float]] = ()
+) -> list[QueryRecord]:
+    """The images that were answered; those dropped to keep up are counted elsewhere.
+
+    `outside`: stretches in seconds from the first image in which the camera is outside the map.
+    """
     from relpose_ros.evaluation.records import QueryRecord
 
     by_stamp = {_stamp_of(image): image for image in source.images}
+    first = min(by_stamp, default=0)
+
+    def is_outside(stamp: int) -> bool:
+        return any(a <= 1e-9 * (stamp - first) <= b for a, b in outside)
+
     return [
         QueryRecord(
             name=by_stamp[stamp].name,
             stamp=by_stamp[stamp].stamp,
-            ground_truth=by_stamp[stamp].map_from_camera,
+            ground_truth=None if is_outside(stamp) else by_stamp[stamp].map_from_camera,
             localization=answers[stamp],
             image=by_stamp[stamp].load,
             camera=by_stamp[stamp].camera,
+            outside_map=is_outside(stamp),
         )
         for stamp in sorted(answers)
         if stamp in by_stamp

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import rclpy
+from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -15,9 +16,10 @@ from rclpy.signals import SignalHandlerOptions
 @contextmanager
 def spinning_node(name: str) -> Iterator[Node]:
     """A node that spins until the block ends. Signals stay with the caller."""
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    node = rclpy.create_node(name)
-    executor = SingleThreadedExecutor()
+    context = Context()
+    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node(name, context=context)
+    executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
 
     def spin() -> None:
@@ -34,4 +36,4 @@ def spinning_node(name: str) -> Iterator[Node]:
         executor.shutdown()
         thread.join(5.0)
         node.destroy_node()
-        rclpy.try_shutdown()
+        rclpy.try_shutdown(context=context)

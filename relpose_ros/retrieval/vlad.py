@@ -35,12 +35,10 @@ class Vlad:
     @property
     def dimension(self) -> int:
         """Size G of the global descriptor."""
-        return self.basis.shape[1]
+        return int(self.basis.shape[1])
 
     @classmethod
-    def train(
-        cls, descriptors: list[Array], clusters: int = 32, dimension: int = 256, seed: int = 0
-    ) -> Vlad:
+    def train(cls, descriptors: list[Array], clusters: int = 32, dimension: int = 256, seed: int = 0) -> Vlad:
         """Learn centres and whitening from the local descriptors of the references.
 
         `dimension` is cut to what that many references can span.
@@ -75,4 +73,4 @@ def raw_vlad(descriptors: Array, centres: Array) -> Array:
     chosen[np.arange(len(descriptors)), affinity.argmax(axis=1)] = 1.0
     residual = chosen.T @ descriptors - chosen.sum(axis=0)[:, None] * centres
     residual /= np.maximum(np.linalg.norm(residual, axis=1, keepdims=True), 1e-9)
-    return (residual / max(float(np.linalg.norm(residual)), 1e-9)).ravel()
+    return np.asarray(residual / max(float(np.linalg.norm(residual)), 1e-9)).ravel()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from relpose_ros.datasets.simulate.options import SensorOptions, SimulationOptio
 from relpose_ros.datasets.simulate.simulation import Shot, Simulation
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
-from relpose_ros.nodes.environment import dds_environment, free_domain
+from relpose_ros.nodes.environment import applied, dds_environment, free_domain
 from relpose_ros.nodes.messages import time_message
 from relpose_ros.nodes.node_process import NodeProcess
 from relpose_ros.nodes.spinning import spinning_node
@@ -37,15 +36,8 @@ WIDTH, HEIGHT = 64, 48
 @pytest.fixture(scope="session")
 def ros_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A free ROS domain for this session; processes that tests start inherit it."""
-    added = dds_environment(free_domain(), tmp_path_factory.mktemp("ros_log"))
-    before = {key: os.environ.get(key) for key in added}
-    os.environ.update(added)
-    yield
-    for key, value in before.items():
-        if value is None:
-            os.environ.pop(key, None)
-        else:
-            os.environ[key] = value
+    with applied(dds_environment(free_domain(), tmp_path_factory.mktemp("ros_log"))):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +235,7 @@ class World:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """The first metres of the simulated mapping drive; queries lie between the references."""
-    from relpose_ros.maps.build import build_map
+    from relpose_ros.localization.mapping import build_map
 
     folder = tmp_path_factory.mktemp("world")
     options = SimulationOptions(width=320, height=240, depth=False, sensor=SensorOptions(exposure_s=0.0))

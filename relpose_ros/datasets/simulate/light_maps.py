@@ -162,6 +162,7 @@ def _shadowed(points: Floats, way: Floats, far: Floats, blockers: tuple[Floats, 
 def _products(rows: Floats, others: Floats) -> Floats:
     """Scalar products (M, N) of vectors (M, 3) and (N, 3).
 
-    Not by BLAS, whose threads take ten times as long over products of so few terms.
+    Not by BLAS, whose threads wait for each other longer than so few terms take. einsum is fast if
+    its inner loop runs along memory.
     """
-    return np.einsum("ik,jk->ij", rows, others)
+    return np.asarray(np.einsum("mk,kn->mn", rows, np.ascontiguousarray(others.T)))

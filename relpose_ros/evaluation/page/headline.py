@@ -159,6 +159,8 @@ def _outside_rows(r: Results) -> list[tuple[str, str, str]]:
         "Queries of other places that got a pose all the same: should be none. "
         f"What this many queries leave open: {words.interval(outside['interval'], 1)}."
     )
+    if outside["reasons"]:
+        meaning += " The others had none because: " + words.reasons(outside["reasons"]) + "."
     return [("Outside the map", value, meaning)]
 
 
