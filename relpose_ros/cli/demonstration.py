@@ -119,13 +119,13 @@ def simulated(options: DemoOptions, stages: Stages) -> Material:
     folder, bag = open_source(world), world / "query_bag"
     outside = tuple(q for q in folder.queries if is_in_store(q))
     start = folder.queries[0].stamp
-    stretches = ((outside[0].stamp - start, outside[-1].stamp - start),) if outside else ()
-    duration = folder.queries[-1].stamp - start
-    rate = QUERY_HZ * duration / max(len(folder.queries) - 1, 1)
+    interval = (folder.queries[-1].stamp - start) / (len(folder.queries) - 1)
+    ends = [image.stamp - start for image in outside]
+    stretches = ((ends[0] - interval / 2, ends[-1] + interval / 2),) if ends else ()
     inside = tuple(q for q in folder.queries if not is_in_store(q))
     queries = replace(folder, images=inside)
     mapping = open_source(world / "mapping_bag")
-    return Material(mapping, queries, outside, bag, stretches, rate, "base_link")
+    return Material(mapping, queries, outside, bag, stretches, QUERY_HZ * interval, "base_link")
 
 
 def simulation_options(options: DemoOptions) -> SimulationOptions:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from relpose_ros.geometry.covariance import safe_inverse
+from relpose_ros.geometry.covariance import rotate_covariance, safe_inverse
 from relpose_ros.geometry.epipolar import essential_matrix, nearest_point_to_lines, sampson_residual
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.localization.pairwise import RelativeOptions, RelativePose, estimate_relative_pose
@@ -22,7 +22,11 @@ from relpose_ros.types import Evidence, Hypothesis
 Array = NDArray[np.float64]
 
 _AGREEING_ROTATION = np.deg2rad(8.0)
-_MIN_PARALLAX = np.deg2rad(2.0)
+_MIN_PARALLAX = np.deg2rad(4.0)
+_ROBUST_PX = 1.5
+_INDEPENDENT_MATCHES = 20
+_METRIC_INFLATION = 20.0
+"""Landmarks seen in one reference share its pose error, which their residuals do not show."""
 
 
 @dataclass
@@ -71,23 +75,29 @@ class RelativeLocalizer:
         return Rigid((reference @ best.reference_from_camera).rotation, position)
 
     def _refined(self, query: Query, poses: list[RelativePose], start: Rigid) -> list[Hypothesis]:
-        """Minimise all epipolar errors together; the references' distances fix the scale."""
-        pose, jacobian, residual = start, np.zeros((0, 6)), np.zeros(0)
+        """Minimise all epipolar errors together; the references' distances fix the scale.
+
+        Metric relative poses pull as well: references in a row ahead or behind give the same
+        direction, and then only landmarks know how far away they are.
+        """
+        pose = start
         for _ in range(8):
             residual = self._residuals(query, poses, pose)
             jacobian = self._jacobian(query, poses, pose, residual)
-            weight = 1 / (1 + (residual / 1.5) ** 2)
-            normal = (jacobian * weight[:, None]).T @ jacobian
-            step = -safe_inverse(normal) @ (jacobian.T @ (weight * residual))
+            weight = 1 / (1 + (residual / _ROBUST_PX) ** 2)
+            information, pull = self._metric_information(poses, pose)
+            normal = (jacobian * weight[:, None]).T @ jacobian + information
+            step = -safe_inverse(normal) @ (jacobian.T @ (weight * residual) + pull)
             if not np.isfinite(step).all() or np.linalg.norm(step[3:]) > 0.3:
                 return []
             pose = pose.perturbed(step)
-        inlier = np.abs(residual) < 3.0
+        residual = self._residuals(query, poses, pose)
+        inlier = np.abs(residual) < 2 * _ROBUST_PX
         if inlier.sum() < self.options.min_inliers:
             return []
-        kept = jacobian[inlier]
-        variance = max(float((residual[inlier] ** 2).sum()) / max(inlier.sum() - 6, 1), 1e-4)
-        covariance = variance * safe_inverse(kept.T @ kept)
+        if not any(p.scale_known for p in poses) and not self._sees_apart(poses, pose):
+            return [self._direction_only(poses[0])]
+        covariance = self._covariance(query, poses, pose, residual, inlier)
         evidence = Evidence(
             inliers=int(inlier.sum()),
             matches=sum(p.matches for p in poses),
@@ -96,6 +106,40 @@ class RelativeLocalizer:
             references=len(poses),
         )
         return [Hypothesis(pose, covariance, evidence, "relative", tuple(p.reference for p in poses))]
+
+    def _covariance(
+        self,
+        query: Query,
+        poses: list[RelativePose],
+        pose: Rigid,
+        residual: Array,
+        inlier: NDArray[np.bool_],
+    ) -> Array:
+        """As if each reference had given `_INDEPENDENT_MATCHES`: its own pose error is in all of them."""
+        jacobian = self._jacobian(query, poses, pose, residual)[inlier]
+        variance = max(float((residual[inlier] ** 2).sum()) / max(inlier.sum() - 6, 1), 1e-4)
+        shared = max(1.0, inlier.sum() / (_INDEPENDENT_MATCHES * len(poses)))
+        information, _ = self._metric_information(poses, pose)
+        return safe_inverse(jacobian.T @ jacobian / (variance * shared) + information)
+
+    def _metric_information(self, poses: list[RelativePose], at: Rigid) -> tuple[Array, Array]:
+        """Information (6, 6) of the metric relative poses, and its gradient (6,) at a pose."""
+        information, gradient = np.zeros((6, 6)), np.zeros(6)
+        for pose in poses:
+            if not pose.scale_known:
+                continue
+            reference = self.map.reference_poses[pose.index]
+            covariance = rotate_covariance(pose.covariance, reference) * _METRIC_INFLATION
+            inverse = safe_inverse(covariance)
+            information += inverse
+            gradient += inverse @ (reference @ pose.reference_from_camera).error_to(at)
+        return information, gradient
+
+    def _sees_apart(self, poses: list[RelativePose], pose: Rigid) -> bool:
+        """Whether the references see the camera in directions that differ enough to meet."""
+        references = self.map.reference_poses[np.array([p.index for p in poses])]
+        offset = pose.translation - references.translation
+        return _has_parallax(offset / np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-9))
 
     def _direction_only(self, pose: RelativePose) -> Hypothesis:
         reference = self.map.reference_poses[pose.index]

@@ -41,7 +41,7 @@ def test_sampson_distance_is_the_distance_to_the_epipolar_line_for_a_pure_shift(
     """Cameras side by side: the lines are image rows, and a vertical offset is shared by both images."""
     essential = essential_matrix(Rigid(np.eye(3), np.array([-1.0, 0, 0])))
     first = np.array([[0.1, 0.2], [0.3, -0.1]])
-    distance = sampson_distance(essential, first, first + [[0.05, 0.004], [-0.2, -0.006]])
+    distance = sampson_distance(essential, first, first + np.array([[0.05, 0.004], [-0.2, -0.006]]))
     np.testing.assert_allclose(distance, np.array([0.004, 0.006]) / np.sqrt(2))
 
 
@@ -70,8 +70,8 @@ def test_sampson_is_the_geometric_distance_to_first_order() -> None:
 def test_sign_changes_side() -> None:
     second_from_first, first, second = pair(2)
     essential = essential_matrix(second_from_first)
-    above = sampson_residual(essential, first, second + [0, 0.01])
-    below = sampson_residual(essential, first, second - [0, 0.01])
+    above = sampson_residual(essential, first, second + np.array([0, 0.01]))
+    below = sampson_residual(essential, first, second - np.array([0, 0.01]))
     assert (np.sign(above) == -np.sign(below)).all()
 
 
