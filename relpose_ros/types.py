@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from relpose_ros.errors import ImageError
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.images import decode_image, read_bytes
 
 Array = NDArray[np.float64]
 
@@ -25,7 +26,7 @@ class State(StrEnum):
     UNLOCALIZED = "unlocalized"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One query.
 
@@ -56,21 +57,12 @@ class Frame:
 
     @classmethod
     def read(cls, path: str | Path, camera: Camera, stamp: float = 0.0) -> Frame:
-        """Read an image file. Raises ImageError if it is missing, empty or not an image."""
-        import cv2
-
+        """Read an image file. Raises ImageError if it is missing, empty, cut off or not an image."""
         path = Path(path)
-        if not path.is_file():
-            raise ImageError(f"{path}: no such image file")
-        data = np.fromfile(path, np.uint8)
-        flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imdecode(data, flags) if data.size else None
-        if image is None:
-            raise ImageError(f"{path}: not an image that OpenCV can decode ({data.size} bytes)")
-        return cls(image, camera, stamp, path.name)  # type: ignore[arg-type]
+        return cls(decode_image(read_bytes(path), str(path)), camera, stamp, path.name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Matches:
     """What tied a query to the map: for debug pictures and the report's worst queries.
 
@@ -87,11 +79,11 @@ class Evidence:
     """Why a hypothesis should be believed.
 
     `inliers`/`matches`: counts; `spread`: share of the image (0..1) that the inliers cover;
-    `residual_px`: median reprojection error; `residual_angle`: the same in radians; `rival_inliers`: support of the best hypothesis
-    elsewhere (ambiguity); `scale_known` is False when only a direction could be measured;
-    `references`: how many took part; `view_change`: how far, in radians of parallax and
-    turning, the nearest reference's view is from this one; `depth`: median distance to what
-    was matched, in map units.
+    `residual_px`: median reprojection error, `residual_angle`: the same in radians;
+    `rival_inliers`: support of the best hypothesis elsewhere (ambiguity); `scale_known` is
+    False when only a direction could be measured; `references`: how many took part;
+    `view_change`: how far, in radians of parallax and turning, the nearest reference's view
+    is from this one; `depth`: median distance to what was matched, in map units.
     """
 
     inliers: int
@@ -106,7 +98,7 @@ class Evidence:
     residual_angle: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Hypothesis:
     """One guess of where the camera is, from one road. `covariance` is raw, not calibrated."""
 
@@ -118,7 +110,7 @@ class Hypothesis:
     matches: Matches | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Localization:
     """The answer to one frame.
 

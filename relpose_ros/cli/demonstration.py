@@ -6,7 +6,7 @@ import importlib.util
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,14 +16,15 @@ from relpose_ros.cli.map import made_text
 from relpose_ros.cli.progress import progress_bar
 from relpose_ros.cli.replay import start_replay
 from relpose_ros.errors import DatasetError
-from relpose_ros.progress import Progress
+from relpose_ros.progress import Progress, silent
 
 if TYPE_CHECKING:
     from relpose_ros.datasets.base import PosedImage, Source
     from relpose_ros.datasets.simulate.options import SimulationOptions
 
-QUERY_HZ = 5.0
-"""Images a second that are played to the node: what it answers on two cores without dropping any."""
+SIMULATED_HZ, RECORDED_HZ = 5.0, 3.0
+"""Images a second that are played to the node: what it answers on two cores without dropping any.
+Photographs are larger than the images of the simulated world."""
 HELD_OUT = 5
 """A source without queries lends every so many-th reference as one."""
 Stretches = tuple[tuple[float, float], ...]
@@ -65,11 +66,11 @@ class Stages:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def stage(self, name: str, text: str) -> Iterator[Progress]:
-        """One stage; yields the progress to tell."""
+    def stage(self, name: str, text: str, *, bar: bool = True) -> Iterator[Progress]:
+        """One stage; yields the progress to tell. No `bar` where a process shows its own."""
         print(f"--- {text}", flush=True)
         start = time.perf_counter()
-        with progress_bar(name) as progress:
+        with progress_bar(name) if bar else nullcontext(silent) as progress:
             yield progress
         self.seconds[name] = round(time.perf_counter() - start, 2)
         print(f"    {name}: {self.seconds[name]:.1f} s", flush=True)
@@ -89,6 +90,8 @@ def run_demo(options: DemoOptions) -> int:
     options_for(options.profile)  # an unknown name is refused before anything is done
     if options.source is not None:
         check_source(options.source)
+    else:
+        simulation_options(options)
     out, stages = prepare_folder(options.out), Stages()
     material = (simulated if options.source is None else recorded)(options, stages)
     count = len(material.references.references)
@@ -125,7 +128,7 @@ def simulated(options: DemoOptions, stages: Stages) -> Material:
     inside = tuple(q for q in folder.queries if not is_in_store(q))
     queries = replace(folder, images=inside)
     mapping = open_source(world / "mapping_bag")
-    return Material(mapping, queries, outside, bag, stretches, QUERY_HZ * interval, "base_link")
+    return Material(mapping, queries, outside, bag, stretches, SIMULATED_HZ * interval, "base_link")
 
 
 def simulation_options(options: DemoOptions) -> SimulationOptions:
@@ -162,9 +165,9 @@ def recorded(options: DemoOptions, stages: Stages) -> Material:
     assert options.source is not None
     source, bag = with_queries(options.source), options.out / "query_bag"
     steady = replace(source, images=tuple(replace(q, stamp=0.0) for q in source.queries))
-    text = f"writing {len(steady.images)} query images as a rosbag2 at {QUERY_HZ:g} Hz: {bag}"
+    text = f"writing {len(steady.images)} query images as a rosbag2 at {RECORDED_HZ:g} Hz: {bag}"
     with stages.stage("bag", text):
-        source_to_bag(steady, "query", bag, QUERY_HZ, compressed=True)
+        source_to_bag(steady, "query", bag, RECORDED_HZ, compressed=True)
     return Material(source, replace(source, images=source.queries), (), bag)
 
 
@@ -197,8 +200,9 @@ def answer(options: DemoOptions, material: Material, stages: Stages) -> int:
         "outside": material.stretches,
         "allow_unscaled_map": not material.references.metric,
     }
-    pace = f"{QUERY_HZ:g} images/s" + (f", {material.rate:.1f} x as recorded" if material.rate != 1 else "")
-    with stages.stage("replay", f"starting the localizer node, playing {material.bag} to it over DDS ({pace})"):
+    pace = "as recorded" if material.rate == 1 else f"{material.rate:.1f} times as fast as recorded"
+    text = f"starting the localizer node, playing {material.bag} to it over DDS, {pace}"
+    with stages.stage("replay", text, bar=False):
         return start_replay(replayed)
 
 

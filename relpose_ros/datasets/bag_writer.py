@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relpose_ros.datasets.bag_messages import CAMERA_INFO, COMPRESSED, IMAGE, ODOMETRY, POSE, TF, Messages
-from relpose_ros.datasets.image_files import decode_image
 from relpose_ros.errors import DatasetError, DependencyError
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.images import decode_image
 
 METRIC_KEY, LICENCE_KEY = "relpose_metric", "relpose_licence"
 """Keys in the bag's custom metadata: `true`/`false`, and the licence of the images."""

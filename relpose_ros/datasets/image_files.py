@@ -1,7 +1,4 @@
-"""Image bytes -> pixels: the one place where files of a dataset are decoded.
-
-EXIF orientation is ignored on purpose: calibrations describe the stored pixels, not the turned picture.
-"""
+"""Image and depth files of a dataset, read when they are wanted."""
 
 from __future__ import annotations
 
@@ -9,30 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from relpose_ros.errors import ImageError
 from relpose_ros.geometry.cameras import Camera
+from relpose_ros.images import decode_image, imdecode, read_bytes, refuse_truncated
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
-
-
-def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
-    """Compressed bytes -> uint8 pixels, (H, W) grey or (H, W, 3) BGR.
-
-    Raises ImageError, naming `name`, when there is nothing, not an image, or a truncated one.
-    """
-    import cv2
-
-    _refuse_truncated(data, name)
-    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = _imdecode(data, flags)
-    if image is None:
-        raise ImageError(f"{name}: expected an image, got {len(data)} bytes that OpenCV cannot decode")
-    return np.ascontiguousarray(image, np.uint8)
 
 
 def read_image(path: Path, camera: Camera | None = None) -> NDArray[np.uint8]:
@@ -40,7 +22,7 @@ def read_image(path: Path, camera: Camera | None = None) -> NDArray[np.uint8]:
 
     Raises ImageError if it is missing, empty, broken, or of another size.
     """
-    image = decode_image(_read(path), str(path))
+    image = decode_image(read_bytes(path), str(path))
     height, width = image.shape[:2]
     if camera is not None and (width, height) != (camera.width, camera.height):
         raise ImageError(
@@ -55,9 +37,9 @@ def read_depth(path: Path, units_per_metre: float = 1000.0, invalid: int = 0) ->
     """Read a 16-bit depth image -> metres (H, W) float32, 0 where unknown (`invalid` or 0 in the file)."""
     import cv2
 
-    data = _read(path)
-    _refuse_truncated(data, str(path))
-    raw = _imdecode(data, cv2.IMREAD_UNCHANGED)
+    data = read_bytes(path)
+    refuse_truncated(data, str(path))
+    raw = imdecode(data, cv2.IMREAD_UNCHANGED)
     if raw is None or raw.ndim != 2 or raw.dtype != np.uint16:
         came = "nothing that decodes" if raw is None else f"{raw.dtype} {raw.shape}"
         raise ImageError(f"{path}: expected a one-channel 16-bit depth image, got {came}")
@@ -89,32 +71,3 @@ def image_size(path: Path) -> tuple[int, int]:
     """Width and height of an image file."""
     height, width = read_image(path).shape[:2]
     return width, height
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path}: cannot read the image ({error.strerror})") from error
-
-
-def _imdecode(data: bytes, flags: int) -> NDArray[Any] | None:
-    import cv2
-
-    if not data:
-        return None
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:  # OpenCV raises for absurd sizes instead of returning None
-        return None
-
-
-def _refuse_truncated(data: bytes, name: str) -> None:
-    """OpenCV fills the missing part of a cut file with grey and says nothing; we refuse it."""
-    if not data:
-        raise ImageError(f"{name}: the image is empty (0 bytes); copy it again")
-    # FF DA starts a scan and FF D9 ends the file; an EXIF thumbnail's own FF D9 comes before the scan.
-    cut_jpeg = data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") <= data.rfind(b"\xff\xda")
-    cut_png = data[:4] == b"\x89PNG" and b"IEND" not in data[-64:]
-    if cut_jpeg or cut_png:
-        raise ImageError(f"{name}: the image is cut off after {len(data)} bytes; copy it again")

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from relpose_ros.datasets.image_files import decode_image
 from relpose_ros.errors import ImageError
+from relpose_ros.images import decode_image
 
 LAYOUTS: dict[str, tuple[int, int, str]] = {
     "mono8": (1, 1, ""),

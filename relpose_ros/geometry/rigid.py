@@ -21,7 +21,7 @@ def skew(vector: ArrayLike) -> Array:
     return out
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rigid:
     """A rotation and a translation, named `target_from_source` where it is used.
 

@@ -131,7 +131,7 @@ class Localizer:
         """Add what the calibration asks for: how far the nearest reference's view and what was
         matched are, and how well the map agrees with itself here."""
         pose, evidence = hypothesis.map_from_camera, hypothesis.evidence
-        depth = self.map.depth
+        depth = evidence.depth or self.map.depth
         if hypothesis.matches is not None and hypothesis.matches.inlier.any():
             offset = hypothesis.matches.points[hypothesis.matches.inlier] - pose.translation
             depth = float(np.median(np.linalg.norm(offset, axis=1)))

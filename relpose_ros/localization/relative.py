@@ -104,6 +104,7 @@ class RelativeLocalizer:
             spread=_ray_spread(query, np.concatenate([p.query_rays for p in poses])[inlier]),
             residual_px=float(np.median(np.abs(residual[inlier]))),
             references=len(poses),
+            depth=self._depth(poses, pose),
         )
         return [Hypothesis(pose, covariance, evidence, "relative", tuple(p.reference for p in poses))]
 
@@ -148,6 +149,20 @@ class RelativeLocalizer:
             reference @ pose.reference_from_camera, pose.covariance, evidence, "relative", (pose.reference,)
         )
 
+    def _depth(self, poses: list[RelativePose], map_from_camera: Rigid) -> float:
+        """Median distance to where matched rays meet: there may be no landmark to tell it."""
+        depths = []
+        for pose in poses:
+            reference_from_camera = self.map.reference_poses[pose.index].inverse() @ map_from_camera
+            ours = _homogeneous(pose.query_rays) @ reference_from_camera.rotation.T
+            theirs = _homogeneous(pose.reference_rays)
+            # t + s * ours is parallel to theirs.
+            across = np.cross(ours, theirs)
+            along = np.cross(theirs, np.broadcast_to(reference_from_camera.translation, theirs.shape))
+            scale = (along * across).sum(axis=1) / np.maximum((across**2).sum(axis=1), 1e-12)
+            depths.append(scale * np.linalg.norm(ours, axis=1))
+        return max(float(np.median(np.concatenate(depths))), 0.0)
+
     def _residuals(self, query: Query, poses: list[RelativePose], map_from_camera: Rigid) -> Array:
         parts = []
         for pose in poses:
@@ -176,6 +191,10 @@ def _agreeing(map_: Map, poses: list[RelativePose]) -> list[RelativePose]:
         groups.append([p for p, a in zip(poses, angle, strict=True) if a < _AGREEING_ROTATION])
     best = max(groups, key=lambda g: sum(p.inliers for p in g))
     return sorted(best, key=lambda p: -p.inliers)
+
+
+def _homogeneous(rays: Array) -> Array:
+    return np.concatenate([rays, np.ones((len(rays), 1))], axis=1)
 
 
 def _has_parallax(directions: Array) -> bool:

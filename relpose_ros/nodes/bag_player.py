@@ -133,6 +133,8 @@ def _reader(path: Path) -> Iterator[Any]:
     """An open reader of a rosbag2. Raises DatasetError for what is none or breaks off."""
     from rosbags.highlevel import AnyReader
 
+    if not path.exists() or (path.is_dir() and not (path / "metadata.yaml").is_file()):
+        raise DatasetError(f"{path}: expected a rosbag2: a folder with metadata.yaml, a .mcap or a .db3 file")
     try:
         with AnyReader([path]) as reader:
             if not reader.is2:

@@ -76,7 +76,9 @@ class CameraNode(Node):
         if not self.settings["camera_file"]:
             self.create_subscription(CameraInfo, "camera_info", self._on_info, quality)
         self._subscribe_images(quality)
-        self._diagnostics = Diagnostics(self, self.health, self.settings["diagnostics_period"])
+        self._diagnostics = Diagnostics(
+            self, self.health, self.settings["diagnostics_period"], self._listened_to()
+        )
         self.create_timer(SILENCE, self._watch_silence, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.get_logger().info(f"listening to {self.image_topic()}")
 
@@ -142,6 +144,13 @@ class CameraNode(Node):
     def _camera_source(self) -> CameraSource:
         path = self.settings["camera_file"]
         return FixedCamera(read_camera(path)) if path else self._infos
+
+    def _listened_to(self) -> dict[str, str]:
+        """What the node hears, by the name that diagnostics have for it."""
+        images = {"image": self.image_topic()}
+        if self.settings["camera_file"]:
+            return images
+        return images | {"camera info": self.resolve_topic_name("camera_info")}
 
     def _subscribe_images(self, quality: QoSProfile) -> None:
         kind = CompressedImage if self.settings["image_transport"] == "compressed" else Image

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.node import Node
 from relpose_msgs.msg import LocalizationResult
@@ -33,16 +34,28 @@ class Collector:
         self.answers: dict[int, Localization] = {}
         self.samples: list[Sample] = []
         self.images_sent = self.poses = 0
+        self._localizer = localizer
+        self._heard: list[str] = []
         self._results = node.create_subscription(
             LocalizationResult, f"{localizer}/result", self._on_result, 50
         )
         self._pose = node.create_subscription(
             PoseWithCovarianceStamped, f"{localizer}/pose", self._on_pose, 50
         )
+        self._diagnostics = node.create_subscription(
+            DiagnosticArray, "/diagnostics", self._on_diagnostics, 10
+        )
 
     def is_connected(self) -> bool:
         """Whether the localizer's publishers have been found."""
         return all(s.get_publisher_count() > 0 for s in (self._results, self._pose))
+
+    def is_hearing(self) -> bool:
+        """Whether the localizer itself has found the player's publishers.
+
+        A writer cannot see when a best-effort reader knows it, and what it sends before is lost.
+        """
+        return bool(self._heard) and "0" not in self._heard
 
     def sent(self, stamp_ns: int) -> None:
         """An image was sent now."""
@@ -61,6 +74,11 @@ class Collector:
             sent = self._sent_at.get(stamp, now)
             self.samples.append(Sample(now, now - sent))
             self.answers.setdefault(stamp, localization(message))
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name == self._localizer:
+                self._heard = [v.value for v in status.values if v.key.endswith(" publishers")]
 
     def _on_pose(self, message: PoseWithCovarianceStamped) -> None:
         self.poses += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
@@ -13,13 +15,16 @@ from relpose_ros.nodes.health import Health, Level, Report
 class Diagnostics:
     """Publishes a DiagnosticArray every `period` seconds of steady time (a paused bag does not stop it)."""
 
-    def __init__(self, node: Node, health: Health, period: float) -> None:
-        self._node, self._health = node, health
+    def __init__(self, node: Node, health: Health, period: float, topics: Mapping[str, str]) -> None:
+        """`topics`: what is listened to, key in diagnostics -> topic; publishers of each are counted."""
+        self._node, self._health, self._topics = node, health, topics
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._timer = node.create_timer(period, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _tick(self) -> None:
         self._check_name()
+        for key, topic in self._topics.items():
+            self._health.note(f"{key} publishers", self._node.count_publishers(topic))
         message = DiagnosticArray()
         message.header.stamp = self._node.get_clock().now().to_msg()
         message.status = [status_message(self._node.get_fully_qualified_name(), self._health.report())]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from relpose_ros.errors import ConfigurationError, RelposeError
 from relpose_ros.nodes.environment import applied, dds_environment, free_domain
 from relpose_ros.nodes.node_process import NodeProcess
-from relpose_ros.nodes.replay_report import MemorySample, replay_figures, write_report
+from relpose_ros.nodes.replay_report import MemorySample, open_truth, replay_figures, write_report
 from relpose_ros.nodes.runner import end_with_parent
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def replay(options: ReplayOptions) -> dict[str, Any]:
     from relpose_ros.nodes.bag_player import camera_topics
 
     topics = camera_topics(options.bag, options.image_topic, options.camera_info_topic)
+    source = open_truth(options, topics)  # what is wrong with the bag is said before it is played
     options.out.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="relpose-replay-") as scratch,
@@ -90,7 +91,7 @@ def replay(options: ReplayOptions) -> dict[str, Any]:
         recording = record(options, topics, process)
         status = process.stop()
     figures = replay_figures(recording.collector, recording.seconds, recording.memory, status)
-    write_report(options, topics, recording.collector, figures)
+    write_report(options, source, recording.collector, figures)
     return figures
 
 
@@ -104,6 +105,7 @@ def start_localizer(options: ReplayOptions, topics: CameraTopics) -> NodeProcess
         "profile": options.profile,
         "base_frame_id": options.base_frame,
         "allow_unscaled_map": options.allow_unscaled_map,
+        "diagnostics_period": 0.2,
         "image_transport": "compressed" if topics.is_compressed else "raw",
     }
     remappings = {"image": topics.image_base, "__ns": LOCALIZER.rsplit("/", 1)[0]}
@@ -121,7 +123,12 @@ def record(options: ReplayOptions, topics: CameraTopics, process: NodeProcess) -
     with spinning_node("relpose_replay") as node:
         recording = Recording(Collector(node, LOCALIZER))
         player = BagPlayer(node, options.bag, topics, recording.collector.sent)
-        wait_until(lambda: player.is_heard() and recording.collector.is_connected(), process, START_TIMEOUT)
+        collector = recording.collector
+
+        def all_connected() -> bool:
+            return player.is_heard() and collector.is_connected() and collector.is_hearing()
+
+        wait_until(all_connected, process, START_TIMEOUT)
         _play(options, player, process, recording)
     return recording
 

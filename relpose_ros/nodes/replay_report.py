@@ -68,22 +68,27 @@ def memory_figures(samples: Sequence[MemorySample]) -> dict[str, float | None]:
     }
 
 
-def write_report(
-    options: ReplayOptions, topics: CameraTopics, collector: Collector, figures: dict[str, Any]
-) -> None:
-    """Score the answers against the poses of the bag, write the evaluation and replay.json, print both."""
+def open_truth(options: ReplayOptions, topics: CameraTopics) -> Source:
+    """The images of the bag with their true poses. Raises DatasetError or CameraError."""
     from relpose_ros.datasets.rosbag import open_rosbag
-    from relpose_ros.evaluation.evaluate import MapFacts, write_evaluation
-    from relpose_ros.evaluation.table import format_table
-    from relpose_ros.maps.bundle import Map
 
-    source = open_rosbag(
+    return open_rosbag(
         options.bag,
         image_topic=topics.image,
         camera_info_topic=topics.camera_info,
         pose_topic=options.pose_topic,
         split="query",
     )
+
+
+def write_report(
+    options: ReplayOptions, source: Source, collector: Collector, figures: dict[str, Any]
+) -> None:
+    """Score the answers against the poses of the bag, write the evaluation and replay.json, print both."""
+    from relpose_ros.evaluation.evaluate import MapFacts, write_evaluation
+    from relpose_ros.evaluation.table import format_table
+    from relpose_ros.maps.bundle import Map
+
     bundle = Map.open(options.map)
     facts = MapFacts(bundle.info(), bundle.reference_poses, bundle.landmark_points)
     records = make_records(source, collector.answers, options.outside)

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from relpose_ros.datasets.image_files import ImageFile, decode_image, depth_loader, read_depth, read_image
+from relpose_ros.datasets.image_files import ImageFile, depth_loader, read_depth, read_image
 from relpose_ros.errors import ImageError
+from relpose_ros.images import decode_image
 
 
 @pytest.mark.parametrize("grey", [True, False])

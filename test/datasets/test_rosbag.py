@@ -15,10 +15,11 @@ from relpose_ros.datasets.bag_messages import TF, Messages
 from relpose_ros.datasets.bag_writer import BagFrame, BagLayout, BagOdometry, write_bag
 from relpose_ros.datasets.base import PosedImage, Source, Split
 from relpose_ros.datasets.camera_files import write_camera
-from relpose_ros.datasets.image_files import ImageFile, decode_image
+from relpose_ros.datasets.image_files import ImageFile
 from relpose_ros.datasets.open import open_source
 from relpose_ros.errors import CameraError, ConfigurationError, DatasetError, ImageError
 from relpose_ros.geometry.rigid import Rigid, interpolate
+from relpose_ros.images import decode_image
 
 START = 1_700_000_000.0
 KINDS = {

@@ -65,8 +65,6 @@ def _starter(folder: Path) -> Iterator[Callable[..., NodeProcess]]:
     def run(command: tuple[str, ...] = (FAKE,), remap: dict[str, str] | None = None, **parameters: Any):
         log = folder / f"node{len(processes)}.log"
         parameters.setdefault("diagnostics_period", 0.1)
-        # Best effort may lose the first image: the node can hear of the publisher after it was sent.
-        parameters.setdefault("qos_reliability", "reliable")
         processes.append(NodeProcess(command, log, parameters=parameters, remappings=remap))
         return processes[-1]
 
@@ -141,16 +139,18 @@ class Probe:
         return {"__ns": self.namespace}
 
     def wait_for_node(self, images: Any = None, timeout: float = DISCOVERY) -> None:
-        """Until the node listens and its publishers are known."""
-        wait(
-            lambda: (
-                (images or self.images).get_subscription_count()
-                and self.infos.get_subscription_count()
+        """Until the node and this probe have found each other, in both directions."""
+
+        def found() -> bool:
+            heard = [v for key, v in self.values().items() if key.endswith(" publishers")]
+            return (
+                bool(heard and "0" not in heard)
+                and (images or self.images).get_subscription_count() > 0
+                and self.infos.get_subscription_count() > 0
                 and all(s.get_publisher_count() for s in self._subscriptions)
-            ),
-            timeout,
-            f"the node {self.name}",
-        )
+            )
+
+        wait(found, timeout, lambda: f"the node {self.name}; diagnostics: {self.values()}")
 
     def next_stamp(self, step_ns: int = 100_000_000) -> Any:
         self._stamp += step_ns

@@ -1,0 +1,58 @@
+"""`python -m benchmarks NAME [options]`; without a name, the quick set (no data needed)."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+BENCHMARKS = {
+    "scenes": "every posed scene: accuracy, covariance, latency by stage, map size (the README's table)",
+    "strangers": "images that a map does not contain: how many poses are published all the same",
+    "stages": "every stage against a straightforward version of itself",
+    "threads": "BLAS with one thread and with two, on an idle and on a busy machine",
+    "descriptor_size": "RootSIFT in 32 to 128 dimensions: correct matches and size",
+    "retrieval_index": "exact search against the HNSW graph",
+}
+"""Name of the module here -> what it measures. Each has `main(arguments)`."""
+
+QUICK: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("stages", ()),
+    ("threads", ()),
+    ("descriptor_size", ("--pairs", "20")),
+    ("retrieval_index", ("--sizes", "1000", "10000", "--queries", "50")),
+)
+"""What runs without a name: some two minutes on two cores."""
+
+
+def listing() -> str:
+    """What there is, one line each."""
+    lines = [f"  {name:<18}{what}" for name, what in BENCHMARKS.items()]
+    return "\n".join([__doc__ or "", "", *lines, "", "`python -m benchmarks NAME --help` lists its options."])
+
+
+def run(name: str, arguments: Sequence[str]) -> None:
+    """Run one benchmark."""
+    importlib.import_module(f"benchmarks.{name}").main(arguments)
+
+
+def main(words: Sequence[str]) -> int:
+    """Run what the words say. Exit status 2 for a name that does not exist."""
+    if not words:
+        for name, arguments in QUICK:
+            print(f"\n## {name}: {BENCHMARKS[name]}\n", flush=True)
+            run(name, arguments)
+        return 0
+    name, rest = words[0], words[1:]
+    if name in ("-h", "--help", "list"):
+        print(listing())
+        return 0
+    if name not in BENCHMARKS:
+        print(f"{name!r} is not a benchmark.\n{listing()}", file=sys.stderr)
+        return 2
+    run(name, rest)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

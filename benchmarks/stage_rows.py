@@ -1,0 +1,195 @@
+"""One function a stage: ours, what it is compared with, and that both do the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from benchmarks import plain
+from benchmarks.timing import race
+from benchmarks.workload import Workload
+from relpose_ros.features.matching import match
+from relpose_ros.features.registry import make_extractor
+from relpose_ros.geometry.covariance import clustered_covariance, image_blocks
+from relpose_ros.geometry.refinement import refine_pose
+from relpose_ros.geometry.robust import absolute_pose
+from relpose_ros.geometry.triangulation import triangulate
+from relpose_ros.localization.localizer import Localizer
+from relpose_ros.maps.bundle import Map
+from relpose_ros.retrieval.index import DescriptorIndex
+from relpose_ros.retrieval.vlad import raw_vlad
+
+
+class Row(NamedTuple):
+    """Milliseconds of ours and of the straightforward version called `versus`."""
+
+    stage: str
+    ours: float
+    versus: str
+    plain: float
+    note: str = ""
+
+
+def extraction(work: Workload) -> list[Row]:
+    """Ours computes RootSIFT, compresses it and sorts by strength on top of OpenCV's SIFT."""
+    options = work.localizer.options
+    ours = make_extractor(work.map.feature, options.max_keypoints)
+    bare = cv2.SIFT.create(options.max_keypoints)
+    image = work.frame.image
+    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    times = race({"ours": lambda: ours.extract(image), "bare": lambda: bare.detectAndCompute(grey, None)})
+    return [Row("extraction", times["ours"], "bare cv2.SIFT.detectAndCompute", times["bare"])]
+
+
+def whole(work: Workload) -> list[Row]:
+    """Image in to pose out against feature extraction alone: the limit is 1.3 times."""
+    rows = []
+    for profile in ("default", "fast"):
+        localizer, frame = Localizer(work.map, profile), work.frame
+        times = race(
+            {"all": lambda l=localizer: l.localize(frame), "some": lambda l=localizer: l.extract(frame)}
+        )
+        note = f"total/extract {times['all'] / times['some']:.2f}"
+        rows.append(Row(f"localize ({profile})", times["all"], "extraction alone", times["some"], note))
+    return rows
+
+
+def vlad(work: Workload) -> list[Row]:
+    """The global descriptor."""
+    found, centres = work.features.descriptors, work.map.vlad.centres
+    times = race({"ours": lambda: raw_vlad(found, centres), "loop": lambda: plain.vlad_loop(found, centres)})
+    same = np.abs(raw_vlad(found, centres) - plain.vlad_loop(found, centres)).max()
+    return [Row("VLAD", times["ours"], "loop over features", times["loop"], f"differ by {same:.0e}")]
+
+
+def index(work: Workload, references: int = 5000) -> list[Row]:
+    """Search among the map's descriptors with noise, as many as a large map has."""
+    generator = np.random.default_rng(0)
+    rows = np.resize(work.map.global_descriptors, (references, work.map.vlad.dimension))
+    rows = rows + 0.02 * generator.standard_normal(rows.shape, np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    query, searched = work.map.vlad.encode(work.features.descriptors), DescriptorIndex(rows)
+    times = race(
+        {"ours": lambda: searched.search(query, 10), "sort": lambda: plain.search_sort(rows, query, 10)}
+    )
+    same = searched.search(query, 10)[0][0].tolist() == plain.search_sort(rows, query, 10)
+    note = f"{references} references, {'same' if same else 'another'} answer"
+    return [Row("index", times["ours"], "dot products in a loop, sorted", times["sort"], note)]
+
+
+def matching(work: Workload, subset: int = 100) -> list[Row]:
+    """Mutual nearest neighbours with a ratio test; the loop on a subset of the query, scaled."""
+    query, reference = work.features.descriptors, work.map.landmarks.descriptors[work.candidates]
+    ratio = work.localizer.options.structure.ratio
+    times = race(
+        {
+            "ours": lambda: match(query, reference, ratio),
+            "cv2": lambda: plain.match_opencv(query, reference, ratio),
+            "loop": lambda: plain.match_loop(query[:subset], reference, ratio),
+        }
+    )
+    mine = {tuple(pair) for pair in match(query, reference, ratio).pairs.tolist()}
+    theirs = set(plain.match_opencv(query, reference, ratio))
+    note = f"{len(query)} x {len(reference)}, {len(mine & theirs)} of {len(mine | theirs)} matches the same"
+    scaled = times["loop"] * len(query) / min(subset, len(query))
+    return [
+        Row("matching", times["ours"], "cv2.BFMatcher.knnMatch both ways", times["cv2"], note),
+        Row("matching", times["ours"], "loop over features", scaled, f"loop on {subset}, scaled"),
+    ]
+
+
+def pnp(work: Workload) -> list[Row]:
+    """The robust absolute pose; same threshold and largest number of iterations."""
+    seen, options = work.seen, work.ransac
+    times = race(
+        {
+            "ours": lambda: absolute_pose(seen.rays, seen.points, seen.focal, options),
+            "cv2": lambda: plain.pnp_opencv(seen.rays, seen.points, seen.focal, options),
+        }
+    )
+    inliers = plain.pnp_opencv(seen.rays, seen.points, seen.focal, options)[3]
+    theirs = 0 if inliers is None else len(inliers)
+    note = f"{len(seen)} matches, inliers {int(work.solved.inliers.sum())} and {theirs}"
+    return [Row("PnP", times["ours"], "cv2.solvePnPRansac (P3P)", times["cv2"], note)]
+
+
+def refinement(work: Workload) -> list[Row]:
+    """Robust refinement of the pose on its inliers."""
+    seen, start = work.seen[work.solved.inliers], work.solved.pose
+    times = race({"ours": lambda: refine_pose(start, seen), "scipy": lambda: plain.refine_scipy(start, seen)})
+    distance, angle = refine_pose(start, seen)[0].distance_to(plain.refine_scipy(start, seen))
+    note = f"{len(seen)} points, differ by {distance:.1e} units, {np.degrees(angle):.1e} deg"
+    return [Row("refinement", times["ours"], "scipy.optimize.least_squares", times["scipy"], note)]
+
+
+def triangulation(work: Workload, subset: int = 150) -> list[Row]:
+    """All landmarks of the map at once against one track after another (a subset, scaled)."""
+    seen, count = work.map.observations, len(work.map.landmarks)
+    order = np.argsort(seen.track, kind="stable")
+    tracks = np.split(order, np.flatnonzero(np.diff(seen.track[order])) + 1)[:subset]
+    times = race(
+        {
+            "ours": lambda: triangulate(seen, count),
+            "cv2": lambda: plain.triangulate_opencv(seen, tracks),
+            "loop": lambda: plain.triangulate_loop(seen, tracks),
+        },
+        repeats=3,
+    )
+    scale = count / max(len(tracks), 1)
+    note = f"{count} tracks, {len(seen)} sightings; theirs on {len(tracks)}, scaled"
+    two = "cv2.triangulatePoints a track (two views, unrefined, no covariance)"
+    every = "DLT and least_squares a track (no outlier removal, no covariance)"
+    return [
+        Row("triangulation", times["ours"], two, scale * times["cv2"], note),
+        Row("triangulation", times["ours"], every, scale * times["loop"], note),
+    ]
+
+
+def covariance(work: Workload) -> list[Row]:
+    """The clustered covariance (ours does more) against the textbook formula in a loop."""
+    seen = work.seen[work.solved.inliers]
+    _, line, weight = refine_pose(work.solved.pose, seen)
+    times = race(
+        {
+            "ours": lambda: clustered_covariance(line, image_blocks(seen.rays), weight),
+            "loop": lambda: plain.covariance_loop(line, weight),
+        }
+    )
+    return [Row("covariance", times["ours"], "textbook formula in a loop", times["loop"], "ours with blocks")]
+
+
+def opening(work: Workload) -> list[Row]:
+    """Open the map: checksum, decompression, checks; against its arrays in a compressed npz."""
+    path = work.map.path
+    assert path is not None
+    beside = path.with_suffix(".npz")
+    stored = [f.descriptors for f in work.map.features] + [f.keypoints for f in work.map.features]
+    landmarks = work.map.landmarks
+    np.savez_compressed(beside, *stored, landmarks.points, landmarks.covariances, landmarks.descriptors)
+
+    def read() -> None:
+        with np.load(beside, allow_pickle=False) as arrays:
+            for name in arrays.files:
+                arrays[name]
+
+    times = race({"ours": lambda: Map.open(path), "npz": read})
+    note = f"{path.stat().st_size / 1e3:.0f} kB and {beside.stat().st_size / 1e3:.0f} kB"
+    return [Row("map open", times["ours"], "the float arrays in one .npz", times["npz"], note)]
+
+
+STAGES: dict[str, Callable[[Workload], list[Row]]] = {
+    "whole": whole,
+    "extraction": extraction,
+    "vlad": vlad,
+    "index": index,
+    "matching": matching,
+    "pnp": pnp,
+    "refinement": refinement,
+    "triangulation": triangulation,
+    "covariance": covariance,
+    "opening": opening,
+}
+"""In the order of a frame's way through, then what only maps need."""

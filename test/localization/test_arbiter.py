@@ -1,0 +1,116 @@
+"""The arbiter: every rule alone, with the words it gives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.localization.arbiter import Arbiter, ArbiterOptions
+from relpose_ros.localization.calibration import Calibration
+from relpose_ros.types import Evidence, Hypothesis, State
+
+OPTIONS = ArbiterOptions(min_inliers=12)
+CALIBRATION = Calibration(scale=1.0, min_inliers=12)
+GOOD = Evidence(inliers=100, matches=150, spread=0.5, residual_px=0.5, references=5, depth=5.0)
+
+
+def hypothesis(
+    method: str = "structure", translation_sigma: float = 0.01, rotation_sigma: float = 0.002, **evidence: Any
+) -> Hypothesis:
+    covariance = np.diag([translation_sigma**2] * 3 + [rotation_sigma**2] * 3)
+    pose = Rigid(np.eye(3), np.array([1.0, 2, 3]))
+    return Hypothesis(pose, covariance, replace(GOOD, **evidence), method, ("a.jpg", "b.jpg"))
+
+
+def decide(*hypotheses: Hypothesis, calibration: Calibration = CALIBRATION):
+    return Arbiter(calibration, OPTIONS).decide(list(hypotheses), "nothing was found")
+
+
+def test_a_good_pose_is_localized() -> None:
+    answer = decide(hypothesis())
+    assert answer.state is State.LOCALIZED and answer.reason == ""
+    assert (answer.method, answer.inliers, answer.references) == ("structure", 100, ("a.jpg", "b.jpg"))
+    np.testing.assert_array_equal(answer.map_from_camera.translation, [1, 2, 3])
+    np.testing.assert_array_equal(answer.covariance, CALIBRATION.covariance(hypothesis()))
+
+
+def test_no_hypothesis_gives_the_reason_of_the_caller() -> None:
+    answer = decide()
+    assert answer.state is State.UNLOCALIZED and answer.reason == "nothing was found"
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ({"scale_known": False}, "only a direction from one reference (a.jpg)"),
+        ({"inliers": 11}, "11 of 150 matches agree on a pose by structure; 12 are needed"),
+        ({"spread": 0.05}, "the matches cover 5% of the image"),
+        ({"rival_inliers": 51}, "ambiguous: 100 matches speak for one place and 51 for another"),
+        ({"translation_sigma": 1.0}, "position known to 1 map units (1 sigma); the limit is 0.75"),
+        ({"rotation_sigma": 0.3}, "orientation known to 17 deg (1 sigma); the limit is 8.6"),
+        ({"translation_sigma": np.nan}, "the geometry does not determine the pose"),
+        ({"rotation_sigma": np.inf}, "the geometry does not determine the pose"),
+    ],
+)
+def test_each_objection_has_its_words_and_no_pose(bad: dict[str, Any], reason: str) -> None:
+    answer = decide(hypothesis(**bad))
+    assert answer.state is State.UNLOCALIZED and reason in answer.reason
+    assert answer.map_from_camera is None and answer.covariance is None and answer.confidence == 0
+
+
+@pytest.mark.parametrize(
+    ("doubtful", "reason"),
+    [
+        ({"inliers": 15}, "only 15 matches agree"),
+        ({"translation_sigma": 0.3}, "position known to 0.3 map units"),
+        ({"rotation_sigma": 0.1}, "orientation known to 5.7 deg"),
+    ],
+)
+def test_a_doubtful_pose_is_degraded_and_says_why(doubtful: dict[str, Any], reason: str) -> None:
+    answer = decide(hypothesis(**doubtful))
+    assert answer.state is State.DEGRADED and reason in answer.reason
+    assert answer.map_from_camera is not None and np.isfinite(answer.covariance).all()
+
+
+def test_the_map_may_ask_for_more_than_the_options() -> None:
+    strict = replace(CALIBRATION, min_inliers=60)
+    assert "60 are needed" in decide(hypothesis(inliers=59), calibration=strict).reason
+    assert decide(hypothesis(inliers=60), calibration=strict).has_pose
+
+
+def test_the_relative_road_needs_more() -> None:
+    """An epipolar line is easier to meet by chance than a point."""
+    assert "36 are needed" in decide(hypothesis("relative", inliers=35)).reason
+    assert decide(hypothesis("relative", inliers=36)).has_pose
+
+
+def test_support_is_compared_in_the_same_money() -> None:
+    """100 on lines are worth less than 40 on points."""
+    answer = decide(hypothesis("relative", inliers=100), hypothesis("structure", inliers=40))
+    assert answer.method == "structure"
+    answer = decide(hypothesis("relative", inliers=400), hypothesis("structure", inliers=40))
+    assert answer.method == "relative"
+
+
+def test_the_second_best_is_taken_when_the_best_does_not_stand() -> None:
+    answer = decide(hypothesis(inliers=100, spread=0.01), hypothesis("relative", inliers=90))
+    assert answer.method == "relative" and answer.has_pose
+
+
+def test_the_best_ones_objection_is_the_reason() -> None:
+    answer = decide(hypothesis("relative", inliers=20), hypothesis(inliers=100, spread=0.01))
+    assert "cover 1%" in answer.reason
+
+
+def test_confidence_is_low_where_support_is() -> None:
+    values = [decide(hypothesis(inliers=n)).confidence for n in (12, 15, 20, 40, 100)]
+    assert values == sorted(values) and values[0] == pytest.approx(0.5) and values[-1] > 0.99
+
+
+def test_a_rival_lowers_the_confidence() -> None:
+    values = [decide(hypothesis(rival_inliers=n)).confidence for n in (0, 20, 50)]
+    assert values[0] > values[1] > values[2] > 0
