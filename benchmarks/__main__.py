@@ -6,6 +6,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from relpose_ros.errors import RelposeError
+
 BENCHMARKS = {
     "scenes": "every posed scene: accuracy, covariance, latency by stage, map size (the README's table)",
     "strangers": "images that a map does not contain: how many poses are published all the same",
@@ -55,4 +57,7 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except RelposeError as failure:
+        sys.exit(str(failure))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from relpose_ros.geometry.refinement import Correspondences, Linearization, linearize
 from relpose_ros.geometry.rigid import Rigid
-from relpose_ros.geometry.robust import RansacOptions
+from relpose_ros.geometry.robust import RansacOptions, RobustPose
 from relpose_ros.geometry.triangulation import Observations
 
 Array = NDArray[np.float64]
@@ -60,19 +58,24 @@ def match_opencv(query: Floats, reference: Floats, ratio: float) -> list[tuple[i
     ]
 
 
-def pnp_opencv(rays: Array, points: Array, focal: float, options: RansacOptions) -> Any:
-    """`cv2.solvePnPRansac` with the same threshold, iterations and confidence as ours."""
-    camera = np.diag([focal, focal, 1.0])
-    return cv2.solvePnPRansac(
+def pnp_opencv(rays: Array, points: Array, focal: float, options: RansacOptions) -> RobustPose | None:
+    """`cv2.solvePnPRansac` with the same threshold and iterations, and PoseLib's default confidence."""
+    found, turn, shift, inliers = cv2.solvePnPRansac(
         points,
         rays * focal,
-        camera,
+        np.diag([focal, focal, 1.0]),
         None,
         iterationsCount=options.max_iterations,
         reprojectionError=options.max_error_px,
         confidence=0.9999,
         flags=cv2.SOLVEPNP_P3P,
     )
+    if not found or inliers is None:
+        return None
+    camera_from_map = Rigid.from_rotation_vector(turn.ravel(), shift.ravel())
+    kept = np.zeros(len(rays), np.bool_)
+    kept[inliers.ravel()] = True
+    return RobustPose(camera_from_map.inverse(), kept)
 
 
 def refine_scipy(map_from_camera: Rigid, seen: Correspondences, robust: float = 2.5) -> Rigid:

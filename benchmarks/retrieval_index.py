@@ -1,6 +1,6 @@
 """Exact search against the HNSW graph: why `EXACT_LIMIT` is where it is.
 
-    python benchmarks/retrieval_index.py --sizes 10000 100000 --dimension 256
+    python -m benchmarks retrieval_index --sizes 10000 100000 --dimension 256
 
 Clustered synthetic descriptors (20 views a place). One query at a time, as on a robot; all ratios
 within one run on one machine. `straightforward` is a Python loop over references in blocks of one,
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,15 @@ from numpy.typing import NDArray
 if __name__ == "__main__":  # run from a checkout that is not installed
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.report import describe_machine, markdown
 from relpose_ros.retrieval.index import EXACT_LIMIT, DescriptorIndex
 
 Floats = NDArray[np.float32]
 VIEWS_PER_PLACE = 20
+HEADER = (
+    "references", "exact ms", "graph ms", "exact/graph", "loop/exact", "recall", "build s", "exact MB",
+    "graph MB", "graph pays after",
+)  # fmt: skip
 
 
 def clustered(count: int, dimension: int, queries: int, seed: int = 0) -> tuple[Floats, Floats]:
@@ -65,7 +71,7 @@ def resident_megabytes() -> float:
     return next((float(line.split()[1]) / 1e3 for line in lines if line.startswith("VmRSS")), float("nan"))
 
 
-def measure(size: int, dimension: int, queries: int, k: int) -> str:
+def measure(size: int, dimension: int, queries: int, k: int) -> list[object]:
     """One row of the table."""
     references, asked = clustered(size, dimension, queries)
     exact = DescriptorIndex(references, exact_limit=size)
@@ -76,30 +82,33 @@ def measure(size: int, dimension: int, queries: int, k: int) -> str:
     graph_ms, found = timed(graph, asked, k)
     recall = np.mean([len(set(a) & set(b)) / k for a, b in zip(truth, found, strict=True)])
     won = exact_ms - graph_ms
-    break_even = f"{1e3 * build / won:.0f}" if won > 0 else "never"
-    return (
-        f"{size:>10}{exact_ms:>10.2f}{graph_ms:>10.2f}{exact_ms / graph_ms:>10.1f}"
-        f"{loop_milliseconds(references, asked[0]) / exact_ms:>12.0f}{recall:>10.3f}{build:>10.1f}"
-        f"{references.nbytes / 1e6:>10.0f}{memory:>10.0f}{break_even:>12}"
-    )
+    return [
+        size,
+        f"{exact_ms:.2f}",
+        f"{graph_ms:.2f}",
+        f"{exact_ms / graph_ms:.1f}",
+        f"{loop_milliseconds(references, asked[0]) / exact_ms:.0f}",
+        f"{recall:.3f}",
+        f"{build:.1f}",
+        f"{references.nbytes / 1e6:.0f}",
+        f"{memory:.0f}",
+        f"{1e3 * build / won:.0f} queries" if won > 0 else "never",
+    ]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--dimension", type=int, default=256)
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("-k", type=int, default=10)
-    options = parser.parse_args()
-    print(f"D = {options.dimension}, k = {options.k}, {options.queries} queries, one at a time")
-    print(
-        f"{'size':>10}{'exact ms':>10}{'graph ms':>10}{'ratio':>10}{'loop/exact':>12}{'recall':>10}"
-        f"{'build s':>10}{'exact MB':>10}{'graph MB':>10}{'pays after':>12}"
-    )
-    for size in options.sizes:
-        print(measure(size, options.dimension, options.queries, options.k), flush=True)
-    print("pays after: queries until the time won per query has paid for building the graph")
+    options = parser.parse_args(arguments)
+    print(f"{describe_machine()}\n", flush=True)
+    print(f"D = {options.dimension}, k = {options.k}, {options.queries} queries, one at a time\n")
+    rows = [measure(size, options.dimension, options.queries, options.k) for size in options.sizes]
+    print(f"{markdown(HEADER, rows)}\n")
+    print("graph pays after: queries until the time won per query has paid for building the graph")
     print(f"EXACT_LIMIT is {EXACT_LIMIT}: below it one exact search fits into a 30 Hz frame, loses nothing,")
     print("needs no faiss and no build")
 

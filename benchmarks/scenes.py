@@ -19,6 +19,7 @@ from benchmarks import scene_tables
 from benchmarks.report import describe_machine, machine
 from benchmarks.sources import DATA, fresh_map, limited, scenes
 from relpose_ros.datasets.base import Source
+from relpose_ros.errors import RelposeError
 from relpose_ros.evaluation.evaluate import MapFacts, answer, evaluate
 from relpose_ros.evaluation.files import plain, write_text
 from relpose_ros.localization.localizer import Localizer
@@ -33,16 +34,19 @@ def score(source: Source, opened: Map, profile: str) -> dict[str, Any]:
     return {**evaluate(localizer, source, None, map_facts=facts), "profile": profile}
 
 
-def measure(args: argparse.Namespace, maps: Path) -> list[dict[str, Any]]:
-    """Results of all scenes and profiles."""
-    results = []
+def measure(args: argparse.Namespace, maps: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Results of all scenes and profiles, and what went wrong with the others."""
+    results, failures = [], []
     for source in scenes(args.data, args.scene):
         chosen = limited(source, args.references, args.limit)
-        opened = fresh_map(chosen, maps / f"{source.name}.relmap")
-        for profile in args.profiles:
-            results.append(score(chosen, opened, profile))
-            print(f"<!-- {source.name} {profile}: {scene_tables.one_line(results[-1])} -->", flush=True)
-    return results
+        try:
+            opened = fresh_map(chosen, maps / f"{source.name}.relmap")
+            for profile in args.profiles:
+                results.append(score(chosen, opened, profile))
+                print(f"<!-- {source.name} {profile}: {scene_tables.one_line(results[-1])} -->", flush=True)
+        except RelposeError as error:
+            failures.append(f"{source.name}: {error}")
+    return results, failures
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,12 +70,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.maps:
         args.maps.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        results = measure(args, args.maps or Path(temporary))
-    if not results:
+        results, failures = measure(args, args.maps or Path(temporary))
+    if not results and not failures:
         raise SystemExit(f"{args.data}: no scene with references and queries")
     print(f"\n{scene_tables.all_tables(results)}")
     if args.json:
         write_text(args.json, json.dumps(plain({"machine": at_start, "scenes": results}), indent=1))
+    if failures:
+        raise SystemExit("not in the tables:\n" + "\n".join(failures))
 
 
 if __name__ == "__main__":

@@ -9,14 +9,29 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from benchmarks import map_stages, query_stages
 from benchmarks.report import describe_machine, markdown
-from benchmarks.stage_rows import STAGES, Row
+from benchmarks.timing import Row
 from benchmarks.workload import Workload, make_workload
+
+STAGES: dict[str, Callable[[Workload], list[Row]]] = {
+    "whole": query_stages.whole,
+    "extraction": query_stages.extraction,
+    "vlad": query_stages.vlad,
+    "index": query_stages.index,
+    "matching": query_stages.matching,
+    "pnp": query_stages.pnp,
+    "refinement": query_stages.refinement,
+    "covariance": query_stages.covariance,
+    "triangulation": map_stages.triangulation,
+    "opening": map_stages.opening,
+}
+"""In the order of a frame's way through, then what only maps need."""
 
 
 def measure(work: Workload, names: Sequence[str]) -> list[Row]:
@@ -51,12 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{describe_machine()}\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         work = make_workload(args.source, args.references, args.queries, Path(folder))
-        print(
-            f"{work.name}: {len(work.map)} references, {len(work.map.landmarks)} landmarks; "
-            f"a {work.frame.camera.width}x{work.frame.camera.height} query with {len(work.features)} features, "
-            f"{len(work.candidates)} candidate landmarks, {len(work.seen)} tentative matches, "
-            f"{int(work.solved.inliers.sum())} inliers\n"
-        )
+        print(f"{work.describe()}\n", flush=True)
         rows = measure(work, args.only)
     print(f"\n{table(rows)}")
 

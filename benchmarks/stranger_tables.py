@@ -46,17 +46,7 @@ def totals(trials: Sequence[Trial]) -> str:
         mine = [t for t in trials if t.profile == profile]
         rows.append([profile, "all", *_counted(mine)])
         rows.append([profile, "enough features", *_counted([t for t in mine if t.features >= MIN_FEATURES])])
-    header = [
-        "profile",
-        "images",
-        "tried",
-        "localized",
-        "degraded",
-        "published",
-        "1 in",
-        "95 %: at most 1 in",
-    ]
-    return markdown(header, rows)
+    return markdown(["profile", "images", *COUNTED], rows)
 
 
 def by(key: str, trials: Sequence[Trial]) -> str:

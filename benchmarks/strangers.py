@@ -21,11 +21,12 @@ from relpose_ros.datasets.base import PosedImage
 from relpose_ros.evaluation.evaluate import spaced
 from relpose_ros.features.base import Features
 from relpose_ros.features.registry import make_extractor
+from relpose_ros.geometry.cameras import Camera
 from relpose_ros.localization.localizer import Localizer
 from relpose_ros.localization.options import options_for
 from relpose_ros.localization.query import Neighbour, Query
 from relpose_ros.maps.bundle import Map
-from relpose_ros.types import Hypothesis
+from relpose_ros.types import Hypothesis, Localization
 
 Groups = dict[str, list[PosedImage]]
 
@@ -33,13 +34,17 @@ Groups = dict[str, list[PosedImage]]
 class RecordingLocalizer(Localizer):
     """Keeps the last frame's hypotheses, which an abstention does not tell."""
 
-    last: Sequence[Hypothesis] = ()
+    last: tuple[Hypothesis, ...] = ()
+
+    def localize_features(self, features: Features, camera: Camera) -> Localization:
+        """As the localizer's own."""
+        self.last = ()
+        return super().localize_features(features, camera)
 
     def hypotheses(
         self, query: Query, neighbours: list[Neighbour]
     ) -> tuple[list[Hypothesis], dict[str, float]]:
         """As the localizer's own."""
-        self.last = ()
         found, timings = super().hypotheses(query, neighbours)
         self.last = tuple(found)
         return found, timings
@@ -49,7 +54,6 @@ def attempt(
     localizer: RecordingLocalizer, features: Features, image: PosedImage, group: str, profile: str
 ) -> Trial:
     """Ask for one image."""
-    localizer.last = ()
     answer = localizer.localize_features(features, image.camera)
     counts = [h.evidence.inliers for h in localizer.last if h.method == "structure"]
     name = localizer.map.name

@@ -31,6 +31,16 @@ class Workload:
     map: Map
     frames: tuple[Frame, ...]
 
+    def describe(self) -> str:
+        """In words."""
+        camera = self.frame.camera
+        return (
+            f"{self.name}: {len(self.map)} references, {len(self.map.landmarks)} landmarks; "
+            f"a {camera.width}x{camera.height} query with {len(self.features)} features, "
+            f"{len(self.candidates)} candidate landmarks, {len(self.seen)} tentative matches, "
+            f"{int(self.solved.inliers.sum())} inliers"
+        )
+
     @cached_property
     def localizer(self) -> Localizer:
         """With the default profile."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,3 +115,63 @@ def point_world() -> PointWorld:
 def other_point_world() -> PointWorld:
     """Nothing of it is in `point_world`."""
     return PointWorld(seed=99)
+
+
+@dataclass(frozen=True)
+class SmallWorld:
+    """A simulated drive on disk and its map.
+
+    `folder` is a posed-image folder of 24 references and 12 queries between them (320x240 PNG),
+    `map` the map of its references, `camera_file` its camera.
+    """
+
+    folder: Path
+    map: Path
+    camera_file: Path
+
+    def query(self, number: int) -> Path:
+        """The file of a query image, 0 to 11."""
+        return self.folder / "images" / f"query{number:03d}.png"
+
+
+@pytest.fixture(scope="session")
+def small_world(tmp_path_factory: pytest.TempPathFactory) -> SmallWorld:
+    """The first metres of the simulated mapping drive; nothing may write into it."""
+    from relpose_ros.datasets.open import open_source
+    from relpose_ros.localization.mapping import build_map
+    from relpose_ros.maps.assemble import BuildOptions
+
+    folder = tmp_path_factory.mktemp("small_world")
+    _write_drive(folder / "drive")
+    path = folder / "small.relmap"
+    build_map(open_source(folder / "drive"), path, BuildOptions(calibration_samples=12))
+    return SmallWorld(folder / "drive", path, folder / "drive" / "camera.yaml")
+
+
+def _write_drive(folder: Path) -> None:
+    """References every 0.4 s of the mapping drive, queries between them."""
+    import cv2
+
+    from relpose_ros.datasets.camera_files import write_camera
+    from relpose_ros.datasets.simulate.options import SensorOptions, SimulationOptions
+    from relpose_ros.datasets.simulate.simulation import Shot, Simulation
+
+    sensor = SensorOptions(exposure_s=0.0)
+    simulation = Simulation(SimulationOptions(width=320, height=240, depth=False, sensor=sensor))
+    shots = [Shot(f"map{n:03d}.png", "map", n, 0.4 * n) for n in range(24)]
+    shots += [Shot(f"query{n:03d}.png", "map", 100 + n, 0.3 + 0.7 * n) for n in range(12)]
+    (folder / "images").mkdir(parents=True)
+    poses, splits = [], []
+    for shot in shots:
+        cv2.imwrite(str(folder / "images" / shot.name), simulation.image(shot))
+        pose = simulation.map_from_camera("map", shot.time)
+        numbers = [repr(float(v)) for v in (*pose.translation, *pose.rotation_xyzw)]
+        poses.append(" ".join([shot.name, *numbers]))
+        splits.append(f"{shot.name} {'query' if shot.name.startswith('query') else 'map'}")
+    (folder / "poses.txt").write_text("\n".join(poses) + "\n")
+    (folder / "split.txt").write_text("\n".join(splits) + "\n")
+    write_camera(simulation.options.lens, folder / "camera.yaml")
+    lens = simulation.options.lens
+    (folder / "intrinsics.txt").write_text(
+        f"{lens.fx!r} {lens.fy!r} {lens.cx!r} {lens.cy!r} {lens.width} {lens.height}\n"
+    )

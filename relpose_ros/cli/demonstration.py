@@ -95,10 +95,10 @@ def run_demo(options: DemoOptions) -> int:
     out, stages = prepare_folder(options.out), Stages()
     material = (simulated if options.source is None else recorded)(options, stages)
     count = len(material.references.references)
-    with stages.stage("map", f"building the map from {count} posed images of {material.references.path}") as p:
-        samples = 24 if options.quick else 40
-        build = BuildOptions(seed=options.seed, calibration_samples=samples)
-        made = build_map(material.references, out / "map.relmap", build, p)
+    text = f"building the map from {count} posed images of {material.references.path}"
+    with stages.stage("map", text) as progress:
+        build = BuildOptions(seed=options.seed, calibration_samples=16 if options.quick else 40)
+        made = build_map(material.references, out / "map.relmap", build, progress)
     print(f"    {made_text(made)}".replace("\n", "\n    "))
     status = answer(options, material, stages)
     if status == 0:
@@ -135,9 +135,16 @@ def simulation_options(options: DemoOptions) -> SimulationOptions:
     """The world of the demo: as large as two minutes on two cores allow."""
     from relpose_ros.datasets.simulate.options import SimulationOptions
 
-    size = {"width": 320, "height": 240} if options.quick else {"width": 480, "height": 360}
-    frames = {"map_frames": 60, "query_frames": 40} if options.quick else {"map_frames": 100, "query_frames": 100}
-    return SimulationOptions(seed=options.seed, depth=False, bags=True, **size, **frames)
+    width, height, map_frames, query_frames = (320, 240, 50, 30) if options.quick else (480, 360, 100, 100)
+    return SimulationOptions(
+        seed=options.seed,
+        width=width,
+        height=height,
+        map_frames=map_frames,
+        query_frames=query_frames,
+        depth=False,
+        bags=True,
+    )
 
 
 def is_in_store(image: PosedImage) -> bool:
@@ -153,8 +160,8 @@ def check_source(source: Source) -> None:
     """Raises DatasetError unless a map can be made and something is left to localize."""
     if len(source.references) < (2 if source.queries else HELD_OUT):
         raise DatasetError(
-            f"{source.path}: {len(source.references)} images with a pose and {len(source.queries)} queries are "
-            "too few for a demo; it takes some dozens of posed images"
+            f"{source.path}: {len(source.references)} images with a pose and {len(source.queries)} queries "
+            "are too few for a demo; it takes some dozens of posed images"
         )
 
 
@@ -186,7 +193,7 @@ def answer(options: DemoOptions, material: Material, stages: Stages) -> int:
     missing = [name for name in ("rclpy", "relpose_msgs") if importlib.util.find_spec(name) is None]
     if options.offline or missing:
         if missing:
-            print(f"no ROS 2 here ({missing[0]} is missing): localizing without the nodes; see relpose doctor")
+            print(f"no ROS 2 here ({missing[0]} is missing; see relpose doctor): no nodes, but the same map")
         with stages.stage("evaluation", "localizing the query images in this process") as progress:
             evaluate_offline(options, material, progress)
         return 0

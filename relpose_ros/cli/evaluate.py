@@ -12,6 +12,7 @@ from relpose_ros.cli.inputs import (
     add_source_arguments,
     open_from,
     open_localizer,
+    positive,
 )
 from relpose_ros.cli.progress import progress_bar
 from relpose_ros.errors import DatasetError
@@ -38,7 +39,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add_source_arguments(parser)
     add_map_arguments(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where the report goes")
-    parser.add_argument("--limit", type=int, metavar="N", help="only N queries, evenly spaced")
+    parser.add_argument("--limit", type=positive, metavar="N", help="only N queries, evenly spaced")
     parser.add_argument(
         "--outside",
         action="append",

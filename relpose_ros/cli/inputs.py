@@ -96,7 +96,7 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
         "--map", required=True, type=Path, metavar="MAP", help="a map made by `relpose map build`"
     )
     parser.add_argument(
-        "--profile", default="default", metavar="NAME", help="default, fast (quicker, less accurate) or accurate"
+        "--profile", default="default", metavar="NAME", help="default, fast (less accurate) or accurate"
     )
 
 
@@ -109,6 +109,14 @@ def open_localizer(args: argparse.Namespace) -> tuple[Map, Localizer]:
     from relpose_ros.localization.localizer import Localizer
 
     return opened, Localizer(opened, args.profile)
+
+
+def positive(word: str) -> int:
+    """A count of 1 or more, as an argument's `type`."""
+    count = int(word)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {word}")
+    return count
 
 
 def _is_number(word: str) -> bool:

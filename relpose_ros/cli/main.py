@@ -52,10 +52,7 @@ def load_commands() -> dict[str, ModuleType]:
 
     A package whose module cannot be imported (a robot has no training) adds no command.
     """
-    commands = {
-        name: importlib.import_module(module)
-        for name, module in COMMANDS.items()
-    }
+    commands = {name: importlib.import_module(module) for name, module in COMMANDS.items()}
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         try:
             commands.setdefault(entry.name, importlib.import_module(entry.module))

@@ -27,6 +27,10 @@ relpose map remove office.relmap 000017.jpg 000018.jpg --out smaller.relmap
 relpose map merge ground_floor.relmap first_floor.relmap --out house.relmap"""
 
 
+LEAST = {"max_keypoints": 50, "pair_neighbours": 1, "calibration_samples": 0, "seed": 0}
+"""Of the numbers that say how a map is made."""
+
+
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command and its actions."""
     parser = subparsers.add_parser(
@@ -169,7 +173,7 @@ def _add_build_options(parser: CommandParser, *, extracting: bool = True) -> Non
 def _build_options(args: argparse.Namespace) -> BuildOptions:
     from relpose_ros.maps.assemble import BuildOptions
 
-    for name, least in (("max_keypoints", 50), ("pair_neighbours", 1), ("calibration_samples", 0), ("seed", 0)):
+    for name, least in LEAST.items():
         value = getattr(args, name, None)
         if value is not None and value < least:
             raise ConfigurationError(f"--{name.replace('_', '-')}: expected {least} or more, got {value}")

@@ -105,9 +105,11 @@ def merge_maps(
     start = time.perf_counter()
     _check_out(Path(out))
     maps = [Map.open(p) for p in paths]
-    merged = edit.merged(maps, options or BuildOptions(), progress)
+    options = options or BuildOptions()
+    merged = edit.merged(maps, options, progress)
     features = [merged.reference_features(i) for i in range(len(merged))]
-    return _finish(calibrate(merged, features, progress=progress), Path(out), start)
+    merged = calibrate(merged, features, options.calibration_samples, progress=progress)
+    return _finish(merged, Path(out), start)
 
 
 def _check_out(out: Path) -> None:

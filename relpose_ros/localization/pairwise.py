@@ -64,9 +64,11 @@ def estimate_relative_pose(
     focal = shared_focal(query.camera, camera)
     ransac = RansacOptions(options.max_error_px, 50, 1000, query.seed)
     robust = relative_pose(query_rays, reference_rays, focal, ransac)
-    if robust is None or robust.inliers.sum() < options.min_inliers:
+    if robust is None:
         return None
-    inlier = robust.inliers
+    inlier = robust.inliers & _same_side(robust.pose, query_rays, reference_rays)
+    if inlier.sum() < options.min_inliers:
+        return None
     landmark = stored.landmarks[matches.pairs[inlier, 1]]
     pose, covariance, metric = _scaled(
         map_, query, neighbour, robust.pose, landmark, query_rays[inlier], options
@@ -82,6 +84,14 @@ def estimate_relative_pose(
         query_rays[inlier],
         reference_rays[inlier],
     )
+
+
+def _same_side(reference_from_camera: Rigid, query_rays: Array, reference_rays: Array) -> NDArray[np.bool_]:
+    """Which ray pairs (N, 2), (N, 2) look at a thing from one side: nobody sees a wall from its back."""
+    ours = (
+        np.concatenate([query_rays, np.ones((len(query_rays), 1))], axis=1) @ reference_from_camera.rotation.T
+    )
+    return np.asarray((ours[:, :2] * reference_rays).sum(axis=1) + ours[:, 2] > 0)
 
 
 def _scaled(

@@ -123,6 +123,9 @@ class StructureLocalizer:
         with np.errstate(divide="ignore", invalid="ignore"):
             error = np.abs(local[:, :2] / local[:, 2:] - query.rays).max(axis=1)
         close = (local[:, 2] > 0) & (error * query.camera.focal < self.options.max_error_px)
+        # Nobody sees a wall from its back: a mirror image, and a flip of a flat scene, would.
+        facing = self.map.seen_from[landmarks[nearest.index]]
+        close &= ((pose.translation - points) * facing).sum(axis=1) > 0
         chosen = np.flatnonzero(close)
         chosen = chosen[np.argsort(nearest.distance[chosen], kind="stable")]
         _, first = np.unique(nearest.index[chosen], return_index=True)

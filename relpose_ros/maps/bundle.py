@@ -113,6 +113,16 @@ class Map:
         )
 
     @cached_property
+    def seen_from(self) -> Array:
+        """Mean direction (L, 3) from each landmark to the references that see it, of length <= 1."""
+        seen = self.observations
+        offset = seen.map_from_camera.translation - self.landmarks.points[seen.track]
+        offset /= np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-12)
+        columns = [np.bincount(seen.track, column, len(self.landmarks)) for column in offset.T]
+        count = np.maximum(np.bincount(seen.track, minlength=len(self.landmarks)), 1)
+        return np.stack(columns, axis=1) / count[:, None]
+
+    @cached_property
     def reference_distance(self) -> float:
         """Typical distance between a reference and its nearest other one, in map units."""
         from scipy.spatial import cKDTree

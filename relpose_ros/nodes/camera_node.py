@@ -39,6 +39,9 @@ PARAMETERS = (
 )  # fmt: skip
 """Parameters of every node that takes images."""
 
+INFO_DEPTH = 10
+"""Small messages that must not be lost: an image needs the one of its own stamp."""
+
 SILENCE = 2.0
 """Seconds without an image after which diagnostics warn."""
 
@@ -72,12 +75,11 @@ class CameraNode(Node):
     def start(self) -> None:
         """Begin to listen. Called last, so that nothing arrives before the node is ready."""
         self._worker = NewestWorker(self._work, lambda: self.health.count("dropped"), self.unexpected)
-        quality = self.camera_qos()
         if not self.settings["camera_file"]:
-            self.create_subscription(CameraInfo, "camera_info", self._on_info, quality)
-        self._subscribe_images(quality)
+            self.create_subscription(CameraInfo, "camera_info", self._on_info, self.camera_qos(INFO_DEPTH))
+        self._subscribe_images(self.camera_qos(1))
         self._diagnostics = Diagnostics(
-            self, self.health, self.settings["diagnostics_period"], self._listened_to()
+            self, self.health, self.settings["diagnostics_period"], self.listened_to()
         )
         self.create_timer(SILENCE, self._watch_silence, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.get_logger().info(f"listening to {self.image_topic()}")
@@ -87,11 +89,11 @@ class CameraNode(Node):
         if self._worker is not None and not self._worker.stop():
             self.get_logger().warning("the frame in work did not finish in time")
 
-    def camera_qos(self) -> QoSProfile:
-        """Newest only: a frame that waits in a queue is an old pose later."""
+    def camera_qos(self, depth: int) -> QoSProfile:
+        """Images have depth 1: a frame that waits in a queue is an old pose later."""
         reliable = self.settings["qos_reliability"] == "reliable"
         reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-        return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=reliability)
+        return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliability)
 
     def image_topic(self) -> str:
         """The topic after remapping; compressed images are beside the raw ones, as image_transport has it."""
@@ -145,8 +147,8 @@ class CameraNode(Node):
         path = self.settings["camera_file"]
         return FixedCamera(read_camera(path)) if path else self._infos
 
-    def _listened_to(self) -> dict[str, str]:
-        """What the node hears, by the name that diagnostics have for it."""
+    def listened_to(self) -> dict[str, str]:
+        """Topics, by the name that diagnostics have for them."""
         images = {"image": self.image_topic()}
         if self.settings["camera_file"]:
             return images

@@ -54,6 +54,10 @@ class RelativePoseNode(CameraNode):
         out.stages = stage_messages({"total": 1e3 * (time.perf_counter() - started)})
         self._publisher.publish(out)
 
+    def listened_to(self) -> dict[str, str]:
+        """Topics, by the name that diagnostics have for them."""
+        return super().listened_to() | {"neighbours": self.resolve_topic_name("neighbours")}
+
     def forget(self) -> None:
         """Time has jumped back."""
         with self._lock:

@@ -61,3 +61,20 @@ def test_a_source_without_queries_is_refused(source, localizer, capsys):
 def test_profile_reaches_the_localizer(source, localizer):
     main(["evaluate", "--map", "m", str(source), "--out", "r", "--profile", "fast"])
     assert localizer.args.profile == "fast"
+
+
+def test_a_real_map_is_scored(small_world, tmp_path, capsys):
+    out = str(tmp_path / "report")
+    line = ["evaluate", "--map", str(small_world.map), str(small_world.folder), "--out", out]
+    assert main([*line, "--limit", "6"]) == 0
+    results = json.loads(Path(out, "results.json").read_text())
+    assert results["queries"] == 6 and results["availability"] >= 0.8
+    assert results["median_translation_m"] < 0.03 and results["false_poses"] == 0
+    assert "availability" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("limit", ["0", "-2", "x"])
+def test_a_limit_of_nothing_is_refused(source, localizer, capsys, limit):
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", "--map", "m", str(source), "--out", "r", "--limit", limit])
+    assert stop.value.code == 2 and "--limit" in capsys.readouterr().err

@@ -102,3 +102,29 @@ def test_a_missing_map_is_a_message(images, capsys):
     assert main(["localize", "a.png", "--map", "absent.relmap", "--camera", "camera.yaml"]) == 2
     said = capsys.readouterr().err
     assert "absent.relmap" in said and "Traceback" not in said
+
+
+def test_a_real_map_answers_where_and_how_sure(small_world, images, capsys):
+    camera = str(small_world.camera_file)
+    files = [str(small_world.query(n)) for n in (2, 5, 8)]
+    assert main(["localize", "--map", str(small_world.map), *files, "--camera", camera, "--json"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    truth = {line.split()[0]: line.split()[1:4] for line in (small_world.folder / "poses.txt").open()}
+    for answer in answers:
+        found = answer["map_from_camera"]["translation"]
+        assert answer["state"] == "localized" and answer["references"]
+        assert np.abs(np.subtract(found, np.float64(truth[Path(answer["image"]).name]))).max() < 0.05
+        assert np.linalg.eigvalsh(np.reshape(answer["covariance"], (6, 6))).min() > 0
+
+
+@pytest.mark.parametrize("profile", ["fast", "accurate"])
+def test_profiles_of_a_real_map(small_world, capsys, profile):
+    line = [str(small_world.query(5)), "--camera", str(small_world.camera_file), "--profile", profile]
+    assert main(["localize", "--map", str(small_world.map), *line]) == 0
+    assert ": localized" in capsys.readouterr().out
+
+
+def test_an_unknown_profile_names_those_there_are(small_world, capsys):
+    line = [str(small_world.query(5)), "--camera", str(small_world.camera_file), "--profile", "best"]
+    assert main(["localize", "--map", str(small_world.map), *line]) == 2
+    assert "default, fast, accurate" in capsys.readouterr().err

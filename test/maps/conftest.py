@@ -20,7 +20,7 @@ def point_map(point_world: Any) -> Map:
 
 def arrays_of(map_: Map) -> dict[str, np.ndarray]:
     """Everything that a map stores, flat."""
-    parts = {
+    parts: dict[str, np.ndarray] = {
         "rotation": map_.reference_poses.rotation,
         "translation": map_.reference_poses.translation,
         "points": map_.landmarks.points,

@@ -1,36 +1,23 @@
-"""One function a stage: ours, what it is compared with, and that both do the same."""
+"""The stages that a query passes: ours, a straightforward version, and whether both do the same."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
 
 import cv2
 import numpy as np
 
 from benchmarks import plain
-from benchmarks.timing import race
+from benchmarks.timing import Row, race
 from benchmarks.workload import Workload
 from relpose_ros.features.matching import match
 from relpose_ros.features.registry import make_extractor
 from relpose_ros.geometry.covariance import clustered_covariance, image_blocks
 from relpose_ros.geometry.refinement import refine_pose
 from relpose_ros.geometry.robust import absolute_pose
-from relpose_ros.geometry.triangulation import triangulate
 from relpose_ros.localization.localizer import Localizer
-from relpose_ros.maps.bundle import Map
 from relpose_ros.retrieval.index import DescriptorIndex
 from relpose_ros.retrieval.vlad import raw_vlad
-
-
-class Row(NamedTuple):
-    """Milliseconds of ours and of the straightforward version called `versus`."""
-
-    stage: str
-    ours: float
-    versus: str
-    plain: float
-    note: str = ""
 
 
 def extraction(work: Workload) -> list[Row]:
@@ -49,9 +36,7 @@ def whole(work: Workload) -> list[Row]:
     rows = []
     for profile in ("default", "fast"):
         localizer, frame = Localizer(work.map, profile), work.frame
-        times = race(
-            {"all": lambda l=localizer: l.localize(frame), "some": lambda l=localizer: l.extract(frame)}
-        )
+        times = race({"all": partial(localizer.localize, frame), "some": partial(localizer.extract, frame)})
         note = f"total/extract {times['all'] / times['some']:.2f}"
         rows.append(Row(f"localize ({profile})", times["all"], "extraction alone", times["some"], note))
     return rows
@@ -102,18 +87,31 @@ def matching(work: Workload, subset: int = 100) -> list[Row]:
 
 
 def pnp(work: Workload) -> list[Row]:
-    """The robust absolute pose; same threshold and largest number of iterations."""
+    """The robust absolute pose of the frame, and with wrong matches added to it."""
+    return [_pnp(work, wrong) for wrong in (0, 2 * len(work.seen))]
+
+
+def _pnp(work: Workload, wrong: int) -> Row:
+    """Same threshold and largest number of iterations; `wrong` matches are drawn at random."""
+    generator = np.random.default_rng(0)
     seen, options = work.seen, work.ransac
+    drawn = (generator.integers(0, len(seen), wrong) for _ in range(2))
+    rays, points = (np.concatenate([a, a[i]]) for a, i in zip((seen.rays, seen.points), drawn, strict=True))
     times = race(
         {
-            "ours": lambda: absolute_pose(seen.rays, seen.points, seen.focal, options),
-            "cv2": lambda: plain.pnp_opencv(seen.rays, seen.points, seen.focal, options),
+            "ours": lambda: absolute_pose(rays, points, seen.focal, options),
+            "cv2": lambda: plain.pnp_opencv(rays, points, seen.focal, options),
         }
     )
-    inliers = plain.pnp_opencv(seen.rays, seen.points, seen.focal, options)[3]
-    theirs = 0 if inliers is None else len(inliers)
-    note = f"{len(seen)} matches, inliers {int(work.solved.inliers.sum())} and {theirs}"
-    return [Row("PnP", times["ours"], "cv2.solvePnPRansac (P3P)", times["cv2"], note)]
+    answers = [solve(rays, points, seen.focal, options) for solve in (absolute_pose, plain.pnp_opencv)]
+    refined, _, _ = refine_pose(work.solved.pose, seen[work.solved.inliers])
+    off = [f"{refined.distance_to(a.pose)[0]:.1e}" if a else "no pose" for a in answers]
+    kept = [int(a.inliers.sum()) if a else 0 for a in answers]
+    note = (
+        f"{len(rays)} matches, inliers {kept[0]} and {kept[1]}, "
+        f"{off[0]} and {off[1]} units from the refined pose"
+    )
+    return Row("PnP", times["ours"], "cv2.solvePnPRansac (P3P)", times["cv2"], note)
 
 
 def refinement(work: Workload) -> list[Row]:
@@ -123,29 +121,6 @@ def refinement(work: Workload) -> list[Row]:
     distance, angle = refine_pose(start, seen)[0].distance_to(plain.refine_scipy(start, seen))
     note = f"{len(seen)} points, differ by {distance:.1e} units, {np.degrees(angle):.1e} deg"
     return [Row("refinement", times["ours"], "scipy.optimize.least_squares", times["scipy"], note)]
-
-
-def triangulation(work: Workload, subset: int = 150) -> list[Row]:
-    """All landmarks of the map at once against one track after another (a subset, scaled)."""
-    seen, count = work.map.observations, len(work.map.landmarks)
-    order = np.argsort(seen.track, kind="stable")
-    tracks = np.split(order, np.flatnonzero(np.diff(seen.track[order])) + 1)[:subset]
-    times = race(
-        {
-            "ours": lambda: triangulate(seen, count),
-            "cv2": lambda: plain.triangulate_opencv(seen, tracks),
-            "loop": lambda: plain.triangulate_loop(seen, tracks),
-        },
-        repeats=3,
-    )
-    scale = count / max(len(tracks), 1)
-    note = f"{count} tracks, {len(seen)} sightings; theirs on {len(tracks)}, scaled"
-    two = "cv2.triangulatePoints a track (two views, unrefined, no covariance)"
-    every = "DLT and least_squares a track (no outlier removal, no covariance)"
-    return [
-        Row("triangulation", times["ours"], two, scale * times["cv2"], note),
-        Row("triangulation", times["ours"], every, scale * times["loop"], note),
-    ]
 
 
 def covariance(work: Workload) -> list[Row]:
@@ -159,37 +134,3 @@ def covariance(work: Workload) -> list[Row]:
         }
     )
     return [Row("covariance", times["ours"], "textbook formula in a loop", times["loop"], "ours with blocks")]
-
-
-def opening(work: Workload) -> list[Row]:
-    """Open the map: checksum, decompression, checks; against its arrays in a compressed npz."""
-    path = work.map.path
-    assert path is not None
-    beside = path.with_suffix(".npz")
-    stored = [f.descriptors for f in work.map.features] + [f.keypoints for f in work.map.features]
-    landmarks = work.map.landmarks
-    np.savez_compressed(beside, *stored, landmarks.points, landmarks.covariances, landmarks.descriptors)
-
-    def read() -> None:
-        with np.load(beside, allow_pickle=False) as arrays:
-            for name in arrays.files:
-                arrays[name]
-
-    times = race({"ours": lambda: Map.open(path), "npz": read})
-    note = f"{path.stat().st_size / 1e3:.0f} kB and {beside.stat().st_size / 1e3:.0f} kB"
-    return [Row("map open", times["ours"], "the float arrays in one .npz", times["npz"], note)]
-
-
-STAGES: dict[str, Callable[[Workload], list[Row]]] = {
-    "whole": whole,
-    "extraction": extraction,
-    "vlad": vlad,
-    "index": index,
-    "matching": matching,
-    "pnp": pnp,
-    "refinement": refinement,
-    "triangulation": triangulation,
-    "covariance": covariance,
-    "opening": opening,
-}
-"""In the order of a frame's way through, then what only maps need."""
