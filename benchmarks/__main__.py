@@ -20,9 +20,9 @@ BENCHMARKS = {
 
 QUICK: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("stages", ()),
-    ("threads", ()),
     ("descriptor_size", ("--pairs", "20")),
     ("retrieval_index", ("--sizes", "1000", "10000", "--queries", "50")),
+    ("threads", ()),  # last: it makes the machine busy
 )
 """What runs without a name: some two minutes on two cores."""
 
@@ -41,6 +41,7 @@ def run(name: str, arguments: Sequence[str]) -> None:
 def main(words: Sequence[str]) -> int:
     """Run what the words say. Exit status 2 for a name that does not exist."""
     if not words:
+        print("The load average from the second one on is partly that of the ones before.")
         for name, arguments in QUICK:
             print(f"\n## {name}: {BENCHMARKS[name]}\n", flush=True)
             run(name, arguments)

@@ -43,6 +43,8 @@ class Localizer:
         self._relative = RelativeLocalizer(map_, self.options.relative)
         self._arbiter = Arbiter(self.calibration, self.options.arbiter)
         self._threads = ThreadpoolController()
+        # Derived once, here: the first frame of a robot must not wait for it.
+        _ = map_.visible, map_.seen_from, map_.depth
 
     def localize(self, frame: Frame) -> Localization:
         """The camera's pose in the map, or UNLOCALIZED with a reason. Same input, same answer."""

@@ -19,6 +19,9 @@ from relpose_ros.types import Evidence, Hypothesis, Matches
 
 Index = NDArray[np.integer]
 
+_BEHIND = -0.2
+"""Cosine to the mean direction a landmark was seen from; what was seen all round has a short mean."""
+
 
 @dataclass(frozen=True)
 class StructureOptions:
@@ -124,8 +127,9 @@ class StructureLocalizer:
             error = np.abs(local[:, :2] / local[:, 2:] - query.rays).max(axis=1)
         close = (local[:, 2] > 0) & (error * query.camera.focal < self.options.max_error_px)
         # Nobody sees a wall from its back: a mirror image, and a flip of a flat scene, would.
-        facing = self.map.seen_from[landmarks[nearest.index]]
-        close &= ((pose.translation - points) * facing).sum(axis=1) > 0
+        towards = pose.translation - points
+        facing = (towards * self.map.seen_from[landmarks[nearest.index]]).sum(axis=1)
+        close &= facing > _BEHIND * np.linalg.norm(towards, axis=1)
         chosen = np.flatnonzero(close)
         chosen = chosen[np.argsort(nearest.distance[chosen], kind="stable")]
         _, first = np.unique(nearest.index[chosen], return_index=True)
