@@ -15,7 +15,8 @@ from relpose_ros.features.base import Features
 from relpose_ros.geometry.triangulation import reprojection
 from relpose_ros.maps.assemble import BuildOptions, assemble
 from relpose_ros.maps.bundle import Map
-from relpose_ros.maps.landmarks import Reference
+from relpose_ros.maps.landmarks import Reference, match_pairs
+from relpose_ros.progress import silent
 
 
 def blank(reference: Reference) -> Reference:
@@ -110,6 +111,14 @@ def test_wrong_poses_leave_few_landmarks(point_world: Any) -> None:
         for r in references
     ]
     assert len(made(moved).landmarks) < 0.3 * len(made(references).landmarks)
+
+
+def test_matches_that_contradict_the_poses_are_dropped(point_world: Any) -> None:
+    first, second = point_world.references(2, turns=0.05)
+    right = match_pairs([first, second], [(0, 1)], silent)
+    assert len(right) == 1 and len(right[0].pairs) > 50
+    raised = replace(second, map_from_camera=second.map_from_camera.perturbed([0, 0, 0, 0.1, 0, 0]))
+    assert match_pairs([first, raised], [(0, 1)], silent) == []
 
 
 def test_info_is_plain(point_map: Map) -> None:

@@ -321,6 +321,18 @@ def test_a_killed_writer_leaves_the_old_map(saved: Map, tmp_path: Path) -> None:
     Map.open(target).save(target)
 
 
+def test_a_reader_that_has_the_file_open_keeps_the_old_map(
+    point_map: Map, good: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.relmap"
+    path.write_bytes(good)
+    with path.open("rb") as reader:
+        begun = reader.read(1000)
+        replace(point_map, name="another").save(path)
+        assert begun + reader.read() == good
+    assert Map.open(path).name == "another"
+
+
 def test_no_folder_to_write_to(point_map: Map, tmp_path: Path) -> None:
     with pytest.raises(MapError, match="does not exist; make it first"):
         point_map.save(tmp_path / "no" / "a.relmap")
