@@ -12,14 +12,13 @@ from relpose_ros.localization.structure import StructureOptions
 
 @dataclass(frozen=True)
 class LocalizerOptions:
-    """`profile` is a name for the rest; any field given otherwise wins over it.
+    """Every number of a localizer; `options_for(profile)` gives those of a named profile.
 
     `max_keypoints` and `image_scale`: what the extractor looks at; `neighbours`: references
     retrieved; `relative_below`: the relative road is taken when the structure road has fewer
     inliers than this; `rerank`: k-reciprocal re-ranking of what was retrieved; `seed`.
     """
 
-    profile: str = "default"
     max_keypoints: int = 1500
     image_scale: float = 1.0
     neighbours: int = 8
@@ -34,13 +33,12 @@ class LocalizerOptions:
 PROFILES = {
     "default": LocalizerOptions(),
     "fast": LocalizerOptions(
-        profile="fast",
         max_keypoints=500,
         image_scale=0.5,
         neighbours=6,
         structure=StructureOptions(max_error_px=8.0),
     ),
-    "accurate": LocalizerOptions(profile="accurate", max_keypoints=3000, neighbours=20),
+    "accurate": LocalizerOptions(max_keypoints=3000, neighbours=20),
 }
 """`default`: full resolution; `fast`: a quarter of the pixels; `accurate`: more of everything."""
 
