@@ -34,7 +34,6 @@ def calibrate(
     map_: Map,
     features: Sequence[Features],
     max_samples: int = 100,
-    max_keypoints: int = 1500,
     progress: Progress = silent,
 ) -> Map:
     """The map with its calibration. `features`: the original ones of each reference, in order.
@@ -43,15 +42,16 @@ def calibrate(
     `HELD_OUT_VIEW_CHANGES` that changes what is held out.
     """
     chosen = np.unique(np.linspace(0, len(map_) - 1, min(max_samples, len(map_))).round().astype(int))
+    limit = options_for("default").max_keypoints
     samples: list[Sample] = []
     chance: list[int] = []
     tried = 0
     for index in tracked(chosen.tolist(), progress, "calibrating"):
         for removed in _held_out(map_, index):
             tried += 1
-            sample = _sample(map_, index, removed, features[index][:max_keypoints])
+            sample = _sample(map_, index, removed, features[index][:limit])
             samples += [sample] if sample is not None else []
-        chance += _chance_support(map_, index, features[index][:max_keypoints])
+        chance += _chance_support(map_, index, features[index][:limit])
     wrong = [s.hypothesis.evidence.inliers for s in samples if s.is_gross]
     needed = int(np.ceil(_CHANCE_MARGIN * max([*chance, CHANCE_SUPPORT])))
     right = [s for s in samples if s.hypothesis.evidence.inliers >= needed]

@@ -107,10 +107,14 @@ class Localizer:
         self, query: Query, neighbours: list[Neighbour]
     ) -> tuple[list[Hypothesis], dict[str, float]]:
         """Guesses of all roads taken, with raw covariances, and milliseconds by stage."""
-        found = self._structure.hypotheses(query, neighbours)
+        options = self.options
+        first = query.strongest(options.first_keypoints)
+        found = self._structure.hypotheses(first, neighbours)
         timings = dict(self._structure.timings)
-        support = max((h.evidence.inliers for h in found), default=0)
-        if support < self.options.relative_below:
+        if _support(found) < options.weak_below and len(first.features) < len(query.features):
+            found = max(found, self._structure.hypotheses(query, neighbours), key=_support)
+            timings = {k: v + timings[k] for k, v in self._structure.timings.items()}
+        if _support(found) < options.weak_below:
             start = time.perf_counter()
             found += self._relative.hypotheses(query, neighbours)
             timings["relative"] = 1e3 * (time.perf_counter() - start)
@@ -153,6 +157,10 @@ def view_change(
     distance = np.linalg.norm(references.translation - centre, axis=1)
     cosine = references.rotation[:, :, 2] @ forward
     return distance / max(depth, 1e-9), np.arccos(np.clip(cosine, -1, 1))
+
+
+def _support(hypotheses: list[Hypothesis]) -> int:
+    return max((h.evidence.inliers for h in hypotheses), default=0)
 
 
 def _nothing_found(query: Query, neighbours: list[Neighbour]) -> str:

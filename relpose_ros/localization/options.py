@@ -14,15 +14,18 @@ from relpose_ros.localization.structure import StructureOptions
 class LocalizerOptions:
     """Every number of a localizer; `options_for(profile)` gives those of a named profile.
 
-    `max_keypoints` and `image_scale`: what the extractor looks at; `neighbours`: references
-    retrieved; `relative_below`: the relative road is taken when the structure road has fewer
-    inliers than this; `rerank`: k-reciprocal re-ranking of what was retrieved; `seed`.
+    `max_keypoints` and `image_scale`: what the extractor looks at; `first_keypoints`: how many
+    of them, strongest first, the structure road starts with; `neighbours`: references
+    retrieved; `weak_below`: with fewer inliers than this the structure road is tried again with
+    all keypoints, and then the relative road is taken too; `rerank`: k-reciprocal re-ranking of
+    what was retrieved; `seed`.
     """
 
     max_keypoints: int = 1500
+    first_keypoints: int = 1200
     image_scale: float = 1.0
     neighbours: int = 8
-    relative_below: int = 30
+    weak_below: int = 30
     rerank: bool = False
     seed: int = 0
     structure: StructureOptions = field(default_factory=StructureOptions)
@@ -38,7 +41,7 @@ PROFILES = {
         neighbours=6,
         structure=StructureOptions(max_error_px=8.0),
     ),
-    "accurate": LocalizerOptions(max_keypoints=3000, neighbours=20),
+    "accurate": LocalizerOptions(max_keypoints=3000, first_keypoints=3000, neighbours=20),
 }
 """`default`: full resolution; `fast`: a quarter of the pixels; `accurate`: more of everything."""
 

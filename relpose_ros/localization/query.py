@@ -42,6 +42,12 @@ class Query:
             features, rays = features[seen], rays[seen]
         return cls(features, camera, rays, seed)
 
+    def strongest(self, count: int) -> Query:
+        """The same query with its `count` strongest features only."""
+        if len(self.features) <= count:
+            return self
+        return Query(self.features[:count], self.camera, self.rays[:count], self.seed)
+
 
 class Road(Protocol):
     """One way from a query to pose hypotheses."""
