@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -32,6 +33,15 @@ def pytest_terminal_summary(terminalreporter, config):
     count = config.stash.get(SLOW, 0)
     if count:
         terminalreporter.write_line(f"{count} slow tests were not run; `make test-slow` runs them")
+
+
+@pytest.fixture(scope="session")
+def goldens() -> Path:
+    """The folder of reference results (`RELPOSE_GOLDENS` overrides it)."""
+    folder = Path(os.environ.get("RELPOSE_GOLDENS", Path(__file__).parents[2] / "shared" / "goldens"))
+    if not folder.is_dir():
+        pytest.skip(f"parity with the goldens was NOT checked: no folder {folder}; set RELPOSE_GOLDENS")
+    return folder
 
 
 @pytest.fixture(scope="session")

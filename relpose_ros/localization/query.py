@@ -48,6 +48,16 @@ class Query:
             return self
         return Query(self.features[:count], self.camera, self.rays[:count], self.seed)
 
+    def ideal_pixels(self, rays: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Rays (N, 2) on z = 1 -> pixels (N, 2) of the camera without its distortion."""
+        return rays * [self.camera.fx, self.camera.fy] + [self.camera.cx, self.camera.cy]
+
+    def spread(self, pixels: NDArray[np.floating], cells: int = 6) -> float:
+        """Share (0..1) of a `cells` x `cells` grid over the image that holds one of `pixels` (N, 2)."""
+        cell = ((pixels + 0.5) / [self.camera.width, self.camera.height] * cells).astype(np.int64)
+        cell = np.clip(cell, 0, cells - 1)
+        return len(np.unique(cell[:, 0] * cells + cell[:, 1])) / cells**2
+
 
 class Road(Protocol):
     """One way from a query to pose hypotheses."""

@@ -101,7 +101,7 @@ class RelativeLocalizer:
         evidence = Evidence(
             inliers=int(inlier.sum()),
             matches=sum(p.matches for p in poses),
-            spread=_ray_spread(query, np.concatenate([p.query_rays for p in poses])[inlier]),
+            spread=query.spread(query.ideal_pixels(np.concatenate([p.query_rays for p in poses])[inlier])),
             residual_px=float(np.median(np.abs(residual[inlier]))),
             references=len(poses),
             depth=self._depth(poses, pose),
@@ -200,11 +200,3 @@ def _homogeneous(rays: Array) -> Array:
 def _has_parallax(directions: Array) -> bool:
     cosine = np.abs(directions @ directions.T)
     return bool(cosine.min() < np.cos(_MIN_PARALLAX))
-
-
-def _ray_spread(query: Query, rays: Array, cells: int = 6) -> float:
-    camera = query.camera.ideal
-    pixels = rays * [camera.fx, camera.fy] + [camera.cx, camera.cy]
-    cell = ((pixels + 0.5) / [camera.width, camera.height] * cells).astype(np.int64)
-    cell = np.clip(cell, 0, cells - 1)
-    return len(np.unique(cell[:, 0] * cells + cell[:, 1])) / cells**2

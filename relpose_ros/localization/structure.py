@@ -99,7 +99,7 @@ class StructureLocalizer:
         evidence = Evidence(
             inliers=int(inlier.sum()),
             matches=len(tentative),
-            spread=image_spread(query, chosen[inlier]),
+            spread=query.spread(query.features.keypoints[chosen[inlier]]),
             residual_px=float(np.median(np.sqrt(line.squared[inlier]))),
             rival_inliers=rival,
         )
@@ -158,11 +158,3 @@ class StructureLocalizer:
         distance, angle = pose.distance_to(rival.pose)
         same = distance < 0.05 * max(self.map.depth, 1e-9) and angle < np.deg2rad(5)
         return 0 if same else int(rival.inliers.sum())
-
-
-def image_spread(query: Query, index: Index, cells: int = 6) -> float:
-    """Share (0..1) of a `cells` x `cells` grid over the image that holds one of the features."""
-    size = np.array([query.camera.width, query.camera.height])
-    cell = ((query.features.keypoints[index] + 0.5) / size * cells).astype(np.int64)
-    cell = np.clip(cell, 0, cells - 1)
-    return len(np.unique(cell[:, 0] * cells + cell[:, 1])) / cells**2
