@@ -5,6 +5,7 @@ VENV ?= .venv
 DATA ?=
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
+PARITY_ARGS ?=
 
 # Two at once: the messages are generated while pip installs the packages.
 MAKEFLAGS += --no-print-directory --jobs=2
@@ -49,7 +50,7 @@ moved:
 endif
 endif
 
-.PHONY: help setup demo test test-slow lint format bench clean clean-venv
+.PHONY: help setup demo test test-slow lint format parity bench clean clean-venv
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
@@ -59,13 +60,13 @@ setup: $(STAMPS)/package $(STAMPS)/messages $(if $(SHIM_FILES),$(STAMPS)/shim) #
 demo: setup ## the whole chain on a simulated world, or on real images with DATA=folder
 	@$(BIN)/python -m relpose_ros.cli demo $(if $(DATA),--data "$(DATA)") $(DEMO_ARGS)
 
-test: setup ## all tests but the slow ones (PYTEST_ARGS="-k name" for some)
+test: setup $(STAMPS)/learned ## all tests but the slow ones (PYTEST_ARGS="-k name" for some)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-slow: setup $(STAMPS)/colcon ## the slow tests alone
+test-slow: setup $(STAMPS)/learned $(STAMPS)/colcon ## the slow tests alone
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
-lint: setup build/typing/relpose_training ## style, types, and who may import whom
+lint: setup $(STAMPS)/learned build/typing/relpose_training ## style, types, and who may import whom
 	@failed=; \
 	$(BIN)/python -m ruff check || failed="$$failed ruff-check"; \
 	$(BIN)/python -m ruff format --check --quiet || failed="$$failed ruff-format"; \
@@ -77,7 +78,10 @@ format: setup ## let ruff mend what it can
 	@$(BIN)/python -m ruff check --fix
 	@$(BIN)/python -m ruff format
 
-bench: setup ## time every stage against a plain version of itself
+parity: setup $(STAMPS)/learned ## every network, loss and metric against the originals' results (../shared/goldens)
+	@$(BIN)/python -m tools.parity $(PARITY_ARGS)
+
+bench: setup $(STAMPS)/learned ## time every stage against a plain version of itself
 	@$(BIN)/python -m benchmarks
 
 clean: ## remove build products, not the environment
@@ -107,6 +111,14 @@ $(STAMPS)/package: $(STAMPS)/requirements setup.py setup.cfg pyproject.toml
 	@echo "setup: relpose_ros (editable) and what it needs"
 	@$(PIP) --no-build-isolation -e '.[dev]'
 	@echo "$(CURDIR)" > $(STAMPS)/checkout
+	@touch $@
+
+# torch for the CPU: PyPI's own build brings gigabytes of CUDA along. TORCH_INDEX= takes PyPI's all the same.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+$(STAMPS)/learned: $(STAMPS)/package tools/reachable.py
+	@echo "setup: torch and ONNX Runtime (for networks and training)"
+	@index=$$($(BIN)/python tools/reachable.py "$(TORCH_INDEX)"); \
+	$(PIP) $${index:+--extra-index-url "$$index"} -e '.[learned]' --no-build-isolation
 	@touch $@
 
 $(STAMPS)/messages: $(STAMPS)/requirements $(MESSAGES) tools/build_interfaces.sh

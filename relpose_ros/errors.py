@@ -19,6 +19,10 @@ class MapError(RelposeError):
     """A map bundle is broken, foreign, newer than this software, or does not fit its use."""
 
 
+class CheckpointError(RelposeError):
+    """A file of weights is broken, unsafe, of an unknown kind, or does not fit its network."""
+
+
 class DatasetError(RelposeError):
     """A posed-image source is incomplete or not laid out as its format says."""
 

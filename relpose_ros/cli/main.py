@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": "relpose_ros.cli.evaluate",
     "replay": "relpose_ros.cli.replay",
     "dataset": "relpose_ros.cli.dataset",
+    "checkpoint": "relpose_ros.cli.checkpoint",
     "demo": "relpose_ros.cli.demo",
     "doctor": "relpose_ros.cli.doctor",
 }

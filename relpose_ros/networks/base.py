@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -24,9 +25,14 @@ class Network(nn.Module):
         """Constructor arguments of a variant that runs in a moment, for tests; by default nothing changes."""
         return {}
 
+    @classmethod
+    def parameters_from(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+        """Constructor arguments that the shapes of a state dict tell; by default none.
+
+        A KeyError or IndexError means that the state dict is not of this class.
+        """
+        return {}
+
     def example_inputs(self, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Inputs of `forward` that look like real ones: float32, first axis `batch`, drawn by `generator`."""
-        raise NotImplementedError
-
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         raise NotImplementedError

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from relpose_ros.errors import ConfigurationError
+from relpose_ros.networks.relpose_gnn import families
 
 if TYPE_CHECKING:
     from relpose_ros.networks.base import Network
@@ -32,12 +33,65 @@ class Architecture:
         return self.factory.split(".")[0]
 
 
+ITERATED = 2e-2
+"""Tolerance of networks that feed an eight-point solution back: it amplifies rounding (and so do neighbours)."""
+
 ARCHITECTURES: dict[str, Architecture] = {
     # --- retrieval: OpenIBL (specs/openibl.md)
+    "retrieval.netvlad_vgg16": Architecture("retrieval.embed:EmbedNet"),
+    "retrieval.netvlad_vgg16_pca4096": Architecture("retrieval.embed:EmbedNetPca", {"dimension": 4096}),
+    "retrieval.netvlad_vgg16_regions": Architecture("retrieval.region:EmbedRegionNet"),
+    "retrieval.netvlad_vgg16_relu": Architecture("retrieval.netvlad_relu:NetVladRelu"),
+    "retrieval.max_pool_vgg16": Architecture("retrieval.max_pool:MaxPoolNet"),
     # --- relpose_gnn (specs/relpose_gnn.md)
+    "relpose_gnn.release": Architecture("relpose_gnn.model:RelPoseGNN", families.RELEASE.parameters),
+    "relpose_gnn.r3": Architecture("relpose_gnn.model:RelPoseGNN", families.R3.parameters),
+    "relpose_gnn.r2": Architecture("relpose_gnn.model:RelPoseGNN", families.R2.parameters),
+    "relpose_gnn.r1": Architecture("relpose_gnn.model:RelPoseGNN", families.R1.parameters),
     # --- imp: IMP and EIMP (specs/imp.md)
+    "imp.gm": Architecture("imp.graph_matcher:GM"),
+    "imp.gm_sift": Architecture("imp.graph_matcher:GM", {"descriptor_size": 128}),
+    "imp.dgnns": Architecture("imp.dgnns:DGNNS"),
+    "imp.dgnns_sift": Architecture("imp.dgnns:DGNNS", {"descriptor_size": 128}),
+    "imp.adagmn": Architecture("imp.adagmn:AdaGMN"),
+    "imp.adagmn_sift": Architecture("imp.adagmn:AdaGMN", {"descriptor_size": 128}),
     # --- one_to_one: the one-to-one framework and its family (specs/one_to_one.md)
+    "one_to_one.ltfgc": Architecture("one_to_one.ltfgc:LTFGC"),
+    "one_to_one.ltfgc_w4": Architecture("one_to_one.ltfgc:LTFGC", {"width": 4}),
+    "one_to_one.oanet": Architecture("one_to_one.oanet:OANet"),
+    "one_to_one.oanet_w4": Architecture("one_to_one.oanet:OANet", {"width": 4}),
+    "one_to_one.oanet_iter": Architecture("one_to_one.oanet_iter:OANetIter", tolerance=ITERATED),
+    "one_to_one.oanet_iter_w4": Architecture(
+        "one_to_one.oanet_iter:OANetIter", {"width": 4}, tolerance=ITERATED
+    ),
+    "one_to_one.ms2dgnet": Architecture("one_to_one.ms2dgnet:MS2DGNet", tolerance=ITERATED),
+    "one_to_one.ms2dgnet_w4": Architecture("one_to_one.ms2dgnet:MS2DGNet", {"width": 4}, tolerance=ITERATED),
     # --- scene_coordinates: DSAC*, TransPose, CrossLoc, KFNet (specs/scene_coordinates.md)
+    "scene_coordinates.dsacstar": Architecture("scene_coordinates.dsacstar:DsacStar"),
+    "scene_coordinates.dsacstar_tiny": Architecture("scene_coordinates.dsacstar:DsacStar", {"tiny": True}),
+    "scene_coordinates.coord": Architecture("scene_coordinates.crossloc:TransPoseNet"),
+    "scene_coordinates.coord_tiny": Architecture("scene_coordinates.crossloc:TransPoseNet", {"tiny": True}),
+    "scene_coordinates.coord_gray": Architecture(
+        "scene_coordinates.crossloc:TransPoseNet", {"grayscale": True}
+    ),
+    "scene_coordinates.coord_fullsize": Architecture(
+        "scene_coordinates.crossloc:TransPoseNet", {"head": "transposed"}
+    ),
+    "scene_coordinates.depth": Architecture("scene_coordinates.crossloc:TransPoseNet", {"task": "depth"}),
+    "scene_coordinates.normal": Architecture("scene_coordinates.crossloc:TransPoseNet", {"task": "normal"}),
+    "scene_coordinates.semantics": Architecture(
+        "scene_coordinates.crossloc:TransPoseNet",
+        {"task": "semantics", "uncertainty": "none", "head": "dense"},
+    ),
+    "scene_coordinates.transpose_mlr": Architecture(
+        "scene_coordinates.crossloc:TransPoseNet", {"mlr_encoders": 2, "fusion": "transpose"}
+    ),
+    "scene_coordinates.crossloc_mlr": Architecture(
+        "scene_coordinates.crossloc:TransPoseNet", {"mlr_encoders": 3}
+    ),
+    "scene_coordinates.projection_head": Architecture("scene_coordinates.projection_head:ProjectionHead"),
+    "scene_coordinates.scoordnet": Architecture("scene_coordinates.scoordnet:ScoordNet"),
+    "scene_coordinates.kfnet": Architecture("scene_coordinates.kfnet:KfNet"),
 }
 """Name -> architecture."""
 

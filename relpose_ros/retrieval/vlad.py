@@ -74,3 +74,19 @@ def raw_vlad(descriptors: Array, centres: Array) -> Array:
     residual = chosen.T @ descriptors - chosen.sum(axis=0)[:, None] * centres
     residual /= np.maximum(np.linalg.norm(residual, axis=1, keepdims=True), 1e-9)
     return np.asarray(residual / max(float(np.linalg.norm(residual)), 1e-9)).ravel()
+
+
+def signed_root_vlad(descriptors: NDArray[np.generic], centres: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Sum of residuals to the nearest centre, signed square root, then normalised as a whole: (K * D,).
+
+    Jegou et al., Aggregating local image descriptors into compact codes, PAMI 2012. Descriptors (N, D) of any
+    numeric type, ORB's bytes too; zeros if N == 0. This is the retrieval of RelPoseGNN on Cambridge.
+    """
+    x, c = np.asarray(descriptors, float), np.asarray(centres, float)
+    if not len(x):
+        return np.zeros(c.size)
+    nearest = (x @ c.T - 0.5 * (c**2).sum(axis=1)).argmax(axis=1)
+    residual = np.zeros_like(c)
+    np.add.at(residual, nearest, x - c[nearest])
+    root = np.sign(residual) * np.sqrt(np.abs(residual))
+    return np.asarray(root / max(float(np.linalg.norm(root)), 1e-12)).ravel()

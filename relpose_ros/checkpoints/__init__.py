@@ -1,0 +1,1 @@
+"""What carries weights between the trainers, the published systems and the robot."""

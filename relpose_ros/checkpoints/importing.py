@@ -1,0 +1,90 @@
+"""Published weights, read once, become a checkpoint of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relpose_ros.checkpoints.containers import read_container
+from relpose_ros.checkpoints.format import CheckpointInfo, describe_difference, write_checkpoint
+from relpose_ros.checkpoints.publishers import Publisher, find_publisher
+from relpose_ros.checkpoints.state_dicts import extract_state_dict, outline, recognise, shapes_of
+from relpose_ros.datasets.download import sha256_of
+from relpose_ros.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What the importer cannot see in the files."""
+
+    network: str | None = None
+    """Registered name; None: recognised by the tensors."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the network's constructor, as `{"compat": True}`."""
+    licence: str | None = None
+    origin: str | None = None
+    data: str = "not stated"
+
+
+def import_checkpoint(
+    system: str, files: Sequence[str | Path], out: str | Path, options: ImportOptions | None = None
+) -> CheckpointInfo:
+    """Make a checkpoint `out` of published `files`; returns what it says of itself.
+
+    Nothing in the files is executed. Raises ConfigurationError for an unknown system or network, and
+    CheckpointError for files that are broken or unsafe, or whose tensors do not fit the network: it then
+    says what is missing, unexpected, or of another shape, and writes nothing.
+    """
+    options = options or ImportOptions()
+    publisher, paths = find_publisher(system), [Path(file) for file in files]
+    what = " + ".join(map(str, paths))
+    state = _read_state(publisher, paths)
+    network, parameters = _identify(publisher, paths[0].name, state, options, what)
+    digests = ", ".join(f"{path.name} sha256:{sha256_of(path)}" for path in paths)
+    info = CheckpointInfo(
+        network=network,
+        parameters={**parameters, **options.parameters},
+        licence=options.licence or publisher.licence,
+        origin=f"{options.origin or publisher.page}: {digests}",
+        data=options.data,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    write_checkpoint(out, state, info)
+    return info
+
+
+def _read_state(publisher: Publisher, paths: Sequence[Path]) -> dict[str, Tensor]:
+    """The state dict in the publisher's files under our names."""
+    from relpose_ros.checkpoints.retrieval_parts import assemble
+
+    parts = [extract_state_dict(read_container(path), str(path)) for path in paths]
+    if publisher.system == "retrieval":
+        state = assemble(parts)
+    elif len(parts) == 1:
+        state = parts[0]
+    else:
+        raise CheckpointError(f"weights of {publisher.name} are one file, got {len(parts)}")
+    return publisher.translate(state)
+
+
+def _identify(
+    publisher: Publisher, file_name: str, state: Mapping[str, Tensor], options: ImportOptions, what: str
+) -> tuple[str, dict[str, Any]]:
+    """Which network the weights are of, and its parameters."""
+    shapes = shapes_of(state)
+    if options.network is None:
+        try:
+            return recognise(shapes, publisher.system, publisher.hint(file_name))
+        except CheckpointError as error:
+            raise CheckpointError(f"{what}: {error}") from None
+    told, expected = outline(options.network, shapes, options.parameters)
+    problems = describe_difference(expected, shapes)
+    if problems:
+        raise CheckpointError(f"{what}: these are no weights of {options.network}: {problems}")
+    return options.network, told

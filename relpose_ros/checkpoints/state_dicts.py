@@ -1,0 +1,127 @@
+"""From what a publisher saved to a plain state dict, and which registered network it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from relpose_ros.checkpoints.format import describe_difference
+from relpose_ros.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WRAPPERS = ("module.", "_orig_mod.")
+"""What DataParallel and torch.compile put before every name."""
+NESTS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
+"""Under which names checkpoints keep their state dict."""
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def extract_state_dict(content: Any, what: str) -> dict[str, Tensor]:
+    """The state dict in a checkpoint's nested dicts, with the names of wrappers stripped.
+
+    Raises CheckpointError, naming `what`, if there is none or several under unknown names.
+    """
+    state = _find_state(content)
+    if state is None:
+        found = ", ".join(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
+        raise CheckpointError(
+            f"{what}: expected a state dict (names and tensors), bare or under one of {', '.join(NESTS)}; "
+            f"found {found or 'an empty dict'}"
+        )
+    return strip_wrappers(state)
+
+
+def strip_wrappers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Names without `module.` and the like, where all of them have it."""
+    names = dict(state)
+    while prefix := next((p for p in WRAPPERS if names and all(n.startswith(p) for n in names)), None):
+        names = {name.removeprefix(prefix): value for name, value in names.items()}
+    return names
+
+
+def shapes_of(state: Mapping[str, Tensor]) -> Shapes:
+    """Name -> shape."""
+    return {name: tuple(value.shape) for name, value in state.items()}
+
+
+def recognise(shapes: Shapes, system: str, hint: str | None = None) -> tuple[str, dict[str, Any]]:
+    """The registered network of `system` that has exactly these tensors, and its further parameters.
+
+    Where several have them, `hint` decides. Raises CheckpointError that says what the closest one lacks or
+    has too many, or which ones cannot be told apart.
+    """
+    from relpose_ros.networks.registry import ARCHITECTURES
+
+    fitting: dict[str, dict[str, Any]] = {}
+    others: list[tuple[int, str, str]] = []
+    for name in (n for n, a in ARCHITECTURES.items() if a.system == system):
+        try:
+            parameters, expected = outline(name, shapes)
+        except (KeyError, IndexError):
+            continue
+        difference = describe_difference(expected, shapes)
+        if not difference:
+            fitting[name] = parameters
+        others.append((_distance(expected, shapes), name, difference))
+    if hint in fitting:
+        return str(hint), fitting[str(hint)]
+    if len(fitting) == 1:
+        return next(iter(fitting.items()))
+    if fitting:
+        raise CheckpointError(
+            f"these tensors are those of {' and of '.join(fitting)}, which differ in what they do with them; "
+            "say which one it is: --network NAME"
+        )
+    if not others:
+        raise CheckpointError(f"the tensors resemble no network of {system}")
+    _, closest, difference = min(others)
+    raise CheckpointError(
+        f"the tensors are of no network of {system}; the closest is {closest}: {difference}"
+    )
+
+
+def outline(
+    name: str, shapes: Shapes, parameters: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], Shapes]:
+    """The parameters that `shapes` tell of the network `name`, and all the shapes it then has.
+
+    `parameters` are given besides. No memory is taken for weights. Raises KeyError or IndexError if the
+    shapes are not of that class, ConfigurationError for an unknown network or parameter.
+    """
+    import torch
+
+    from relpose_ros.networks.registry import build_network, load_class
+
+    told = load_class(name).parameters_from(shapes)
+    with torch.device("meta"):
+        network = build_network(name, **{**told, **(parameters or {})})
+    return told, shapes_of(network.state_dict())
+
+
+def _distance(expected: Shapes, found: Shapes) -> int:
+    """How many tensors differ."""
+    return sum(expected.get(name) != found.get(name) for name in expected.keys() | found.keys())
+
+
+def _is_state(value: Any) -> bool:
+    import torch
+
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in value.items())
+    )
+
+
+def _find_state(content: Any) -> Mapping[str, Tensor] | None:
+    if _is_state(content):
+        return content  # type: ignore[no-any-return]
+    if not isinstance(content, Mapping):
+        return None
+    for name in NESTS:
+        if name in content and (state := _find_state(content[name])) is not None:
+            return state
+    return None

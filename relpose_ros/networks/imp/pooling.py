@@ -1,0 +1,55 @@
+"""EIMP's adaptive pooling: which keypoints are still worth the attention (specs/imp.md section 6)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from relpose_ros.networks.imp.state import Attention
+
+
+def received(probabilities: Tensor) -> Tensor:
+    """Attention that each key gets from all heads and queries: (B, keys) from (B, 4, queries, keys).
+
+    The original divides by the total; comparing with the median does not need it.
+    """
+    return probabilities.detach().float().sum(dim=(1, 2))
+
+
+def masked_lower_median(values: Tensor, mask: Tensor) -> Tensor:
+    """The lower median (B, 1) of `values` (B, N) where `mask` (B, N); infinity where it is empty."""
+    ordered = values.masked_fill(~mask, torch.inf).sort(dim=1).values
+    middle = (mask.sum(dim=1, keepdim=True) - 1).clamp(min=0) // 2
+    return ordered.gather(1, middle)
+
+
+def informative_points(mass: Tensor, own: Tensor, other: Tensor, keep: Tensor, threshold: float) -> Tensor:
+    """Which points (B, N) to keep of those in `keep`, from what they received; all if none is a seed.
+
+    mass   total assignment (B, N) of each point to real points of the other image; a seed has `threshold`
+    own    attention received from the image's own points; other: from those of the other image
+    A point stays that is a seed or gets at least as much attention of a kind as the median seed.
+    """
+    seeds = keep & (mass >= threshold)
+    chosen = seeds
+    for attention in (own, other):
+        chosen = chosen | (keep & (attention >= masked_lower_median(attention, seeds)))
+    return torch.where(seeds.any(dim=1, keepdim=True), chosen, keep)
+
+
+def pooled(
+    assignment: Tensor, attention: Attention, keep0: Tensor, keep1: Tensor, threshold: float, minimum: int
+) -> tuple[Tensor, Tensor]:
+    """The points of both images to keep, (B, N0) and (B, N1), by assignment (B, N0+1, N1+1).
+
+    An image of at most `minimum` kept points keeps them all. No gradient flows through the choice.
+    """
+    core = assignment.detach()[:, :-1, :-1]
+    chosen0 = informative_points(
+        core.sum(dim=2), received(attention.self0), received(attention.cross1), keep0, threshold
+    )
+    chosen1 = informative_points(
+        core.sum(dim=1), received(attention.self1), received(attention.cross0), keep1, threshold
+    )
+    many0, many1 = (keep.sum(dim=1, keepdim=True) > minimum for keep in (keep0, keep1))
+    return torch.where(many0, chosen0, keep0), torch.where(many1, chosen1, keep1)

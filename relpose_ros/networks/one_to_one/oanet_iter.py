@@ -1,0 +1,46 @@
+"""OANet with a second stage that sees how well the first did (OANet++ with width 6)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from relpose_ros.networks.one_to_one.blocks import CorrespondenceNetwork, Embedding
+from relpose_ros.networks.one_to_one.eight_point import inlier_weights, weighted_eight_point
+from relpose_ros.networks.one_to_one.epipolar import symmetric_epipolar_distance
+from relpose_ros.networks.one_to_one.order_aware import CHANNELS, OrderAwareStage
+
+BLOCKS = 3
+
+
+class OANetIter(CorrespondenceNetwork):
+    """Two stages (Zhang et al., ICCV 2019, sec. 3.4)."""
+
+    output_names: ClassVar[tuple[str, ...]] = ("logits_1", "logits_2")
+
+    def __init__(self, width: int = 6) -> None:
+        super().__init__(width)
+        self.layer_1_stage_1 = Embedding(width, CHANNELS)
+        self.stage_1 = OrderAwareStage(self, BLOCKS, "_stage_1")
+        self.layer_1_stage_2 = Embedding(width + 2, CHANNELS)
+        self.stage_2 = OrderAwareStage(self, BLOCKS, "_stage_2")
+
+    def forward(self, correspondences: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, N) of both stages; the second is the result."""
+        self.check(correspondences)
+        first = self.stage_1(self, self.layer_1_stage_1(correspondences))
+        refined = with_residuals(correspondences, first)
+        return first, self.stage_2(self, self.layer_1_stage_2(refined))
+
+
+def with_residuals(correspondences: Tensor, logits: Tensor) -> Tensor:
+    """Correspondences (B, N, C) with the epipolar distance and the weight that `logits` (B, N) give: C + 2.
+
+    Neither carries a gradient back to the stage that made them.
+    """
+    weights = inlier_weights(logits.detach()).to(correspondences.dtype)
+    essential = weighted_eight_point(correspondences.detach(), weights)
+    distance = symmetric_epipolar_distance(essential, correspondences.detach())
+    return torch.cat([correspondences, distance.unsqueeze(-1), weights.unsqueeze(-1)], dim=-1)

@@ -1,0 +1,1 @@
+"""Global image descriptors: VGG16 with NetVLAD, whitening, region heads, or max pooling (OpenIBL)."""

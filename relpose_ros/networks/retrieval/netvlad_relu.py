@@ -1,0 +1,30 @@
+"""NetVLAD on VGG16 with the last ReLU, under the names of pytorch-NetVlad checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor
+
+from relpose_ros.networks.retrieval.netvlad import CLUSTERS, NetVlad, normalised
+from relpose_ros.networks.retrieval.retriever import Retriever
+from relpose_ros.networks.retrieval.vgg16 import CHANNELS, conv5_3
+
+
+class NetVladRelu(Retriever):
+    """The pytorch-NetVlad layout that RelPose-GNN retrieves with: conv5_3 with its ReLU, no whitening.
+
+    State-dict names `encoder.N...` and `pool...`; 28 tensors.
+    """
+
+    output_names: ClassVar[tuple[str, ...]] = ("vlad",)
+
+    def __init__(self, channels: Sequence[int] = CHANNELS, clusters: int = CLUSTERS) -> None:
+        super().__init__()
+        self.encoder = conv5_3(channels, last_relu=True)
+        self.pool = NetVlad(int(channels[-1]), clusters)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Images (N, 3, H, W), RGB with ImageNet's mean and deviation -> VLAD (N, K * D), norm 1."""
+        return (normalised(self.pool(self.encoder(images))),)
