@@ -81,7 +81,7 @@ format: setup ## let ruff mend what it can
 parity: setup $(STAMPS)/learned ## every network, loss and metric against the originals' results (../shared/goldens)
 	@$(BIN)/python -m tools.parity $(PARITY_ARGS)
 
-bench: setup $(STAMPS)/learned ## time every stage against a plain version of itself
+bench: setup $(STAMPS)/learned $(STAMPS)/bench ## time every stage against a plain version of itself
 	@$(BIN)/python -m benchmarks
 
 clean: ## remove build products, not the environment
@@ -119,6 +119,10 @@ $(STAMPS)/learned: $(STAMPS)/package tools/reachable.py
 	@echo "setup: torch and ONNX Runtime (for networks and training)"
 	@index=$$($(BIN)/python tools/reachable.py "$(TORCH_INDEX)"); \
 	$(PIP) $${index:+--extra-index-url "$$index"} -e '.[learned]' --no-build-isolation
+	@touch $@
+
+$(STAMPS)/bench: $(STAMPS)/learned
+	@$(PIP) -e '.[bench]' --no-build-isolation
 	@touch $@
 
 $(STAMPS)/messages: $(STAMPS)/requirements $(MESSAGES) tools/build_interfaces.sh

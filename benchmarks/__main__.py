@@ -12,6 +12,7 @@ BENCHMARKS = {
     "scenes": "every posed scene: accuracy, covariance, latency by stage, map size (the README's table)",
     "strangers": "images that a map does not contain: how many poses are published all the same",
     "stages": "every stage against a straightforward version of itself",
+    "networks": "every network's forward pass: eager, compiled, ONNX Runtime, OpenVINO (minutes)",
     "threads": "BLAS with one thread and with two, on an idle and on a busy machine",
     "descriptor_size": "RootSIFT in 32 to 128 dimensions: correct matches and size",
     "retrieval_index": "exact search against the HNSW graph",

@@ -1,6 +1,6 @@
 """Smaller images without aliasing, to the last bit as Pillow makes them.
 
-Networks were trained on images that Pillow reduced; OpenCV's bilinear reduction skips pixels and looks different.
+Networks were trained on images that Pillow reduced; OpenCV's bilinear reduction skips pixels.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def _resize_rows(image: NDArray[np.uint8], length: int) -> NDArray[np.uint8]:
     for tap in range(weights.shape[1]):
         rows = image[np.minimum(first + tap, image.shape[0] - 1)].astype(np.int32)
         total += rows * weights[:, tap].reshape(shape)
-    return np.clip(total >> _BITS, 0, 255).astype(np.uint8)
+    rounded: NDArray[np.uint8] = np.clip(total >> _BITS, 0, 255).astype(np.uint8)
+    return rounded
 
 
 def _taps(before: int, after: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,9 @@ def read_hdf5(path: str | Path) -> dict[str, Tensor]:
 
     try:
         with h5py.File(path, "r") as file:
-            arrays = {name: item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}
+            # A soft or external link would lead out of the file.
+            own = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
+            arrays = {name: file[name][()] for name in own if isinstance(file[name], h5py.Dataset)}
     except OSError as error:
         raise CheckpointError(f"{path}: expected an HDF5 file, but it cannot be read ({error})") from None
     numeric = {n: np.asarray(a) for n, a in arrays.items() if np.asarray(a).dtype.kind in "fiu"}
@@ -109,11 +112,10 @@ def _numpy_globals() -> list[Any]:
 
 def _explain_refusal(path: Path, error: str) -> str:
     """torch's refusal in the words of somebody who has to decide what to do."""
-    marks = ("Unsupported global: GLOBAL ", "Unsupported class ", "GLOBAL ")
-    culprit = next((error.split(m, 1)[1].split()[0] for m in marks if m in error), "")
+    culprit = re.search(r"(?:GLOBAL|Unsupported class) ([A-Za-z_][\w.]*)", error)
     if culprit:
         return (
-            f"{path}: refused: the file wants to call {culprit!r}, which is no weight, and could run code. "
+            f"{path}: refused: the file wants to call {culprit[1]!r}, which is no weight, and could run code. "
             "Nothing in it was executed. Get the weights as a plain state dict or as .safetensors"
         )
     return (

@@ -47,7 +47,13 @@ class Publisher:
 PUBLISHERS = {
     publisher.name: publisher
     for publisher in (
-        Publisher("openibl", "retrieval", "MIT", "https://github.com/yxgeee/OpenIBL"),
+        Publisher(
+            "openibl",
+            "retrieval",
+            "MIT",
+            "https://github.com/yxgeee/OpenIBL",
+            hints=(("*", "retrieval.netvlad_vgg16"),),  # SFRS and the baselines save the same tensors
+        ),
         Publisher("pytorch-netvlad", "retrieval", "MIT", "https://github.com/Nanne/pytorch-NetVlad"),
         Publisher(
             "relpose-gnn",
@@ -62,6 +68,12 @@ PUBLISHERS = {
             "CC BY-NC 4.0 (non-commercial)",
             "https://github.com/feixue94/imp-release",
             non_commercial=True,
+            hints=(
+                ("eimp*_sift*", "imp.adagmn_sift"),
+                ("eimp*", "imp.adagmn"),
+                ("imp*_sift*", "imp.dgnns_sift"),
+                ("imp*", "imp.dgnns"),
+            ),
         ),
         Publisher(
             "one-to-one",

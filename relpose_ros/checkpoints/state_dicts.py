@@ -16,6 +16,8 @@ WRAPPERS = ("module.", "_orig_mod.")
 NESTS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
 """Under which names checkpoints keep their state dict."""
 
+_UNSET = object()
+
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -50,8 +52,9 @@ def shapes_of(state: Mapping[str, Tensor]) -> Shapes:
 def recognise(shapes: Shapes, system: str, hint: str | None = None) -> tuple[str, dict[str, Any]]:
     """The registered network of `system` that has exactly these tensors, and its further parameters.
 
-    Where several have them, `hint` decides. Raises CheckpointError that says what the closest one lacks or
-    has too many, or which ones cannot be told apart.
+    Of several variants of a class the one is taken that needs the fewest further parameters, the first of
+    those; between classes `hint` decides. Raises CheckpointError that says what the closest network lacks
+    or has too many, or which ones cannot be told apart.
     """
     from relpose_ros.networks.registry import ARCHITECTURES
 
@@ -59,17 +62,19 @@ def recognise(shapes: Shapes, system: str, hint: str | None = None) -> tuple[str
     others: list[tuple[int, str, str]] = []
     for name in (n for n, a in ARCHITECTURES.items() if a.system == system):
         try:
-            parameters, expected = outline(name, shapes)
+            told, expected = outline(name, shapes)
         except (KeyError, IndexError):
             continue
-        difference = describe_difference(expected, shapes)
-        if not difference:
-            fitting[name] = parameters
-        others.append((_distance(expected, shapes), name, difference))
+        if difference := describe_difference(expected, shapes):
+            others.append((_distance(expected, shapes), name, difference))
+        else:
+            fitting[name] = told
     if hint in fitting:
         return str(hint), fitting[str(hint)]
-    if len(fitting) == 1:
-        return next(iter(fitting.items()))
+    classes = {ARCHITECTURES[name].factory for name in fitting}
+    if len(classes) == 1:
+        name = min(fitting, key=lambda name: len(fitting[name]))
+        return name, fitting[name]
     if fitting:
         raise CheckpointError(
             f"these tensors are those of {' and of '.join(fitting)}, which differ in what they do with them; "
@@ -93,9 +98,11 @@ def outline(
     """
     import torch
 
-    from relpose_ros.networks.registry import build_network, load_class
+    from relpose_ros.networks.registry import build_network, find_architecture, load_class
 
-    told = load_class(name).parameters_from(shapes)
+    registered = find_architecture(name).parameters
+    found = load_class(name).parameters_from(shapes)
+    told = {key: value for key, value in found.items() if registered.get(key, _UNSET) != value}
     with torch.device("meta"):
         network = build_network(name, **{**told, **(parameters or {})})
     return told, shapes_of(network.state_dict())

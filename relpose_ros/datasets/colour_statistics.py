@@ -20,7 +20,8 @@ class ColourStatistics:
     def normalise(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """BGR (H, W, 3) or grey (H, W) pixels -> RGB planes (3, H, W), mean 0 and variance 1 float32."""
         colour = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image[..., ::-1]
-        mean, deviation = np.float32(self.mean), np.sqrt(np.asarray(self.variance)).astype(np.float32)
+        mean = np.asarray(self.mean, np.float32)
+        deviation = np.sqrt(np.asarray(self.variance)).astype(np.float32)
         planes = (colour.astype(np.float32) / np.float32(255) - mean) / deviation
         return np.ascontiguousarray(planes.transpose(2, 0, 1))
 

@@ -35,6 +35,29 @@ def sampson_distance(essential: Array, first: Array, second: Array) -> Array:
     return np.abs(sampson_residual(essential, first, second))
 
 
+def epipolar_line_distances(matrix: Array, first: Array, second: Array) -> tuple[Array, Array]:
+    """How far points are from their epipolar lines: (N,) in the first image, (N,) in the second.
+
+    For points (N, 2), (N, 2) in pixels `matrix` is the fundamental matrix, for rays on z = 1 the
+    essential one: |x2^T F x1| over the length of the line's normal (Hartley and Zisserman 2004, ch. 11.4).
+    A point at the epipole has no line and is infinitely far (NaN when it is on it, too).
+    """
+    one = np.ones((len(first), 1))
+    x1, x2 = np.concatenate([first, one], axis=1), np.concatenate([second, one], axis=1)
+    line2, line1 = x1 @ matrix.T, x2 @ matrix
+    algebraic = np.abs(np.einsum("ij,ij->i", x2, line2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        in_first = algebraic / np.linalg.norm(line1[:, :2], axis=1)
+        in_second = algebraic / np.linalg.norm(line2[:, :2], axis=1)
+    return in_first, in_second
+
+
+def fundamental_matrix(second_from_first: Rigid, first_matrix: Array, second_matrix: Array) -> Array:
+    """F (3, 3) with x2^T F x1 = 0 for pixels, from the intrinsic matrices (3, 3) of both cameras."""
+    essential = essential_matrix(second_from_first)
+    return np.asarray(np.linalg.inv(second_matrix).T @ essential @ np.linalg.inv(first_matrix))
+
+
 def nearest_point_to_lines(origins: Array, directions: Array, weights: Array) -> Array:
     """The point (3,) nearest to lines through `origins` (N, 3) along unit `directions` (N, 3).
 

@@ -7,7 +7,7 @@ the camera: pixels for rays, metres for points.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,12 @@ Indices = NDArray[np.int64]
 
 
 class Targets(Protocol):
-    """What the robust estimator needs to know about N observations."""
+    """What the robust estimator needs to know about N observations.
+
+    A fit needs more of them than `minimum`.
+    """
+
+    minimum: ClassVar[int]
 
     def __len__(self) -> int: ...
 
@@ -32,8 +37,11 @@ class Targets(Protocol):
     def residuals(self, local: Array) -> Array:
         """Points in camera axes (..., N, 3) -> residuals (..., N, D)."""
 
-    def in_front(self, local: Array) -> NDArray[np.bool_]:
-        """Which of the points in camera axes (..., N, 3) a camera could see at all (..., N)."""
+    def squared_errors(self, local: Array, cheirality: bool) -> Array:
+        """Squared lengths of the residuals of points (3, ..., N): (..., N).
+
+        With `cheirality`, infinite for a point that no camera could see.
+        """
 
     def minimal_poses(self, points: Array, sets: Indices) -> tuple[Rigid, Indices]:
         """Every `map_from_camera` (M) that fits three cells `sets` (S, 3) of the map `points` (N, 3).
@@ -41,8 +49,11 @@ class Targets(Protocol):
         With the set of each (M,), ascending; a set has none, one or several.
         """
 
-    def fit(self, points: Array, start: Rigid) -> Rigid:
-        """`map_from_camera` that minimises the squared residuals of all map points (N, 3)."""
+    def fit(self, points: Array, start: Rigid, tolerance: float) -> Rigid:
+        """`map_from_camera` that minimises the squared residuals of all map points (N, 3).
+
+        To `tolerance`, in metres and radians, from `start` on.
+        """
 
     def jacobian(self, map_from_camera: Rigid, points: Array) -> tuple[Array, Array]:
         """Derivatives of the residuals by the twist (N, D, 6) of `Rigid.perturbed` and by the map point (N, D, 3)."""
@@ -57,6 +68,7 @@ class RayTargets:
 
     rays: Array
     focal: float
+    minimum: ClassVar[int] = 4
 
     def __len__(self) -> int:
         return len(self.rays)
@@ -68,15 +80,26 @@ class RayTargets:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray((local[..., :2] / local[..., 2:] - self.rays) * self.focal)
 
-    def in_front(self, local: Array) -> NDArray[np.bool_]:
-        return np.asarray(local[..., 2] > 0)
+    def squared_errors(self, local: Array, cheirality: bool) -> Array:
+        x, y, z = local
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            across, down = x / z, y / z  # in place from here on: this runs for every hypothesis
+            across -= self.rays[:, 0]
+            down -= self.rays[:, 1]
+            across *= across
+            down *= down
+            across += down
+            across *= self.focal**2
+        if cheirality:
+            across[z <= 0] = np.inf
+        return np.asarray(across)
 
     def minimal_poses(self, points: Array, sets: Indices) -> tuple[Rigid, Indices]:
         camera_from_map, which = solve_p3p(self.rays[sets], points[sets])
         return camera_from_map.inverse(), which
 
-    def fit(self, points: Array, start: Rigid) -> Rigid:
-        """Gauss-Newton, halving a step that makes it worse, until the step is nothing or nothing helps."""
+    def fit(self, points: Array, start: Rigid, tolerance: float) -> Rigid:
+        """Gauss-Newton, halving a step that makes it worse, until no step is left or none helps."""
         pose, cost = start, self._cost(start, points)
         for _ in range(50):
             rows = self.jacobian(pose, points)[0].reshape(-1, 6)
@@ -91,12 +114,12 @@ class RayTargets:
             else:
                 return pose
             pose, cost = moved, found
-            if np.abs(step).max() < 1e-11:
+            if np.abs(step).max() < tolerance:
                 break
         return pose
 
     def _cost(self, pose: Rigid, points: Array) -> float:
-        return float((self.residuals((points - pose.translation) @ pose.rotation) ** 2).sum())
+        return float(self.squared_errors(((points - pose.translation) @ pose.rotation).T, False).sum())
 
     def jacobian(self, map_from_camera: Rigid, points: Array) -> tuple[Array, Array]:
         return reprojection_jacobian(map_from_camera, points, self.focal)
@@ -114,6 +137,7 @@ class PointTargets:
     """Points (N, 3) in camera axes that a depth camera measured, metres."""
 
     points: Array
+    minimum: ClassVar[int] = 3
 
     def __len__(self) -> int:
         return len(self.points)
@@ -124,16 +148,17 @@ class PointTargets:
     def residuals(self, local: Array) -> Array:
         return np.asarray(local - self.points)
 
-    def in_front(self, local: Array) -> NDArray[np.bool_]:
-        return np.ones(local.shape[:-1], np.bool_)  # the residual knows the depth
+    def squared_errors(self, local: Array, cheirality: bool) -> Array:
+        x, y, z = local - self.points.T.reshape(3, *[1] * (local.ndim - 2), -1)
+        return np.asarray(x * x + y * y + z * z)  # the measured depth decides, with `cheirality` or without
 
     def minimal_poses(self, points: Array, sets: Indices) -> tuple[Rigid, Indices]:
         distinct = (sets[:, 0] != sets[:, 1]) & (sets[:, 0] != sets[:, 2]) & (sets[:, 1] != sets[:, 2])
         which = np.flatnonzero(distinct)
         return align_points(self.points[sets[which]], points[sets[which]]), which
 
-    def fit(self, points: Array, start: Rigid) -> Rigid:
-        """The optimum is in closed form; `start` is not used."""
+    def fit(self, points: Array, start: Rigid, tolerance: float) -> Rigid:
+        """The optimum is in closed form: `start` and `tolerance` are not used."""
         return align_points(self.points, points)
 
     def jacobian(self, map_from_camera: Rigid, points: Array) -> tuple[Array, Array]:

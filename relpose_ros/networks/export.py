@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -22,13 +26,18 @@ def export_onnx(network: Network, inputs: tuple[torch.Tensor, ...], path: str | 
     was_training = network.training
     network.eval()
     try:
-        with tempfile.TemporaryDirectory(prefix=".export.", dir=path.parent) as folder, torch.no_grad():
+        with (
+            _quiet(),
+            tempfile.TemporaryDirectory(prefix=".export.", dir=path.parent) as folder,
+            torch.no_grad(),
+        ):
             part = Path(folder) / path.name
             torch.onnx.export(
                 network,
                 inputs,
                 str(part),
                 dynamo=True,
+                optimize=False,  # the runtimes optimise themselves, in a tenth of the time
                 external_data=False,
                 opset_version=OPSET,
                 input_names=list(network.input_names),
@@ -39,3 +48,17 @@ def export_onnx(network: Network, inputs: tuple[torch.Tensor, ...], path: str | 
     finally:
         network.train(was_training)
     return path
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter warns of torchvision and of its own future: nothing that a caller could act on."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

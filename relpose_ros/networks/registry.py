@@ -39,7 +39,7 @@ ITERATED = 2e-2
 ARCHITECTURES: dict[str, Architecture] = {
     # --- retrieval: OpenIBL (specs/openibl.md)
     "retrieval.netvlad_vgg16": Architecture("retrieval.embed:EmbedNet"),
-    "retrieval.netvlad_vgg16_pca4096": Architecture("retrieval.embed:EmbedNetPca", {"dimension": 4096}),
+    "retrieval.netvlad_vgg16_pca": Architecture("retrieval.embed:EmbedNetPca"),
     "retrieval.netvlad_vgg16_regions": Architecture("retrieval.region:EmbedRegionNet"),
     "retrieval.netvlad_vgg16_relu": Architecture("retrieval.netvlad_relu:NetVladRelu"),
     "retrieval.max_pool_vgg16": Architecture("retrieval.max_pool:MaxPoolNet"),
@@ -71,9 +71,6 @@ ARCHITECTURES: dict[str, Architecture] = {
     "scene_coordinates.dsacstar_tiny": Architecture("scene_coordinates.dsacstar:DsacStar", {"tiny": True}),
     "scene_coordinates.coord": Architecture("scene_coordinates.crossloc:TransPoseNet"),
     "scene_coordinates.coord_tiny": Architecture("scene_coordinates.crossloc:TransPoseNet", {"tiny": True}),
-    "scene_coordinates.coord_gray": Architecture(
-        "scene_coordinates.crossloc:TransPoseNet", {"grayscale": True}
-    ),
     "scene_coordinates.coord_fullsize": Architecture(
         "scene_coordinates.crossloc:TransPoseNet", {"head": "transposed"}
     ),

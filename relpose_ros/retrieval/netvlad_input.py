@@ -29,7 +29,7 @@ def zoomed(image: NDArray[np.uint8], zoom: float = ZOOM) -> NDArray[np.uint8]:
 
 
 def netvlad_input(image: NDArray[np.uint8], zoom: float = ZOOM) -> NDArray[np.float32]:
-    """BGR or grey pixels (480, 640[, 3]) -> normalised RGB planes (3, 192, 256), other sizes in proportion."""
+    """BGR or grey pixels (480, 640[, 3]) -> normalised RGB planes (3, 192, 256); others in proportion."""
     import cv2
 
     inner = zoomed(image, zoom)

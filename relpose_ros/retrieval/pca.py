@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from relpose_ros.errors import ConfigurationError
+from relpose_ros.networks.retrieval.whitening import whitening_layer
 from relpose_ros.retrieval.principal_axes import principal_axes
 
 Floats = NDArray[np.float32]
@@ -57,20 +58,16 @@ class Pca:
                 f"expected vectors (N, {len(self.mean)}), got {values.shape}; "
                 "use the network that the PCA was fitted with"
             )
-        weight, bias = self._affine(whiten)
-        reduced = values @ weight + bias
+        weight, bias = self.layer(whiten)
+        reduced = values @ weight[:, :, 0, 0].T + bias
         norms = np.linalg.norm(reduced, axis=1, keepdims=True)
         return _floats(reduced / np.maximum(norms, 1e-12))
 
     def layer(self, whiten: bool = True) -> tuple[Floats, Floats]:
         """Weight (k, D, 1, 1) and bias (k,) of the 1x1 convolution that does the same, for EmbedNetPca."""
-        weight, bias = self._affine(whiten)
-        return _floats(weight.T)[:, :, None, None], bias
-
-    def _affine(self, whiten: bool) -> tuple[Floats, Floats]:
-        """Matrix (D, k) and offset (k,): x @ matrix + offset is x less the mean, along the axes."""
-        weight = _floats(self.axes / np.sqrt(self.variances)) if whiten else self.axes
-        return weight, _floats(-(self.mean @ weight))
+        variances = self.variances if whiten else np.ones_like(self.variances)
+        weight, bias = whitening_layer(self.axes, variances, self.mean)
+        return _floats(weight), _floats(bias)
 
     def to_published(self) -> dict[str, Floats]:
         """The arrays of OpenIBL's pca_params_*.h5: U (D, k), lams (k,), mu (D, 1) and Utmu (k, 1)."""

@@ -46,8 +46,8 @@ def _check_rank(variances: Doubles, shape: tuple[int, ...]) -> None:
     rank = int(np.sum(variances > max(SMALLEST_VARIANCE, RELATIVE_RANK * variances[0])))
     if rank < len(variances):
         raise ConfigurationError(
-            f"expected vectors that spread along {len(variances)} axes, got {shape[0]} of dimension {shape[1]} "
-            f"that spread along {rank}; give more different images, or a dimension of at most {rank}"
+            f"expected vectors that spread along {len(variances)} axes, got {shape} that do along {rank}; "
+            f"give more different images, or a dimension of at most {rank}"
         )
 
 

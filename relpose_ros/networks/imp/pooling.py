@@ -34,7 +34,8 @@ def informative_points(mass: Tensor, own: Tensor, other: Tensor, keep: Tensor, t
     chosen = seeds
     for attention in (own, other):
         chosen = chosen | (keep & (attention >= masked_lower_median(attention, seeds)))
-    return torch.where(seeds.any(dim=1, keepdim=True), chosen, keep)
+    # Not torch.where: ONNX Runtime has none for booleans.
+    return chosen | (keep & ~seeds.any(dim=1, keepdim=True))
 
 
 def pooled(
@@ -51,5 +52,5 @@ def pooled(
     chosen1 = informative_points(
         core.sum(dim=1), received(attention.self1), received(attention.cross0), keep1, threshold
     )
-    many0, many1 = (keep.sum(dim=1, keepdim=True) > minimum for keep in (keep0, keep1))
-    return torch.where(many0, chosen0, keep0), torch.where(many1, chosen1, keep1)
+    few0, few1 = (keep.sum(dim=1, keepdim=True) <= minimum for keep in (keep0, keep1))
+    return chosen0 | (keep0 & few0), chosen1 | (keep1 & few1)

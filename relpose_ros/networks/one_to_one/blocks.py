@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.networks.base import Network
+from relpose_ros.networks.one_to_one.synthetic import synthetic_correspondences
 
 
 def context_norm(channels: int) -> nn.InstanceNorm2d:
@@ -85,10 +86,7 @@ class CorrespondenceNetwork(Network):
         self.width = width
 
     def example_inputs(self, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        points = torch.rand(batch, 128, 4, generator=generator) * 1.6 - 0.8
-        ratios = torch.rand(batch, 128, 1, generator=generator)
-        mutual = (torch.rand(batch, 128, 1, generator=generator) < 0.5).float()
-        return (torch.cat([points, ratios, mutual], dim=-1)[..., : self.width],)
+        return (synthetic_correspondences(batch, 128, generator)[..., : self.width],)
 
     def check(self, correspondences: Tensor) -> None:
         """Raise ConfigurationError if `correspondences` is not (B, N, width)."""

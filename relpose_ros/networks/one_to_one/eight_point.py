@@ -11,6 +11,9 @@ from relpose_ros.networks.one_to_one.epipolar import homogeneous
 
 Method = Literal["eigh", "squaring"]
 
+WEIGHT_FLOOR = 1e-6
+"""A `floor` too small to matter beside eight inliers, and enough to make E unique without them."""
+
 SQUARINGS = 48
 """2^48 powers separate eigenvalues that differ by 1e-13 of the trace: as fine as float64 can."""
 
@@ -20,24 +23,26 @@ DAMPING = 1e-10
 
 def inlier_weights(logits: Tensor) -> Tensor:
     """relu(tanh(logit)) (B, N): 0 for what is called an outlier (Yi et al., CVPR 2018, eq. 3)."""
-    weights: Tensor = logits.tanh().relu()
-    return weights
+    return torch.relu(torch.tanh(logits))
 
 
-def weighted_eight_point(correspondences: Tensor, weights: Tensor, method: Method | None = None) -> Tensor:
+def weighted_eight_point(
+    correspondences: Tensor, weights: Tensor, method: Method | None = None, floor: float = 0.0
+) -> Tensor:
     """E (B, 3, 3), Frobenius norm 1, sign arbitrary, minimising sum_i w_i (x2_i' E x1_i)^2.
 
     `correspondences` (B, N, 4 or more): x1, y1, x2, y2 on the plane z = 1; `weights` (B, N), not negative.
     As published (Yi et al., CVPR 2018, sec. 3.3): the points are not normalised and the rank is not made 2.
+    `floor` is added to every weight: with 0, and fewer than eight positive weights, E is arbitrary.
     `method`: see `smallest_eigenvector`. Computed in float64, returned as `correspondences.dtype`.
     """
     with torch.autocast(correspondences.device.type, enabled=False):
         pairs = correspondences[..., :4].double().unflatten(-1, (2, 2))
         first, second = homogeneous(pairs).unbind(dim=-2)
         rows = (second.unsqueeze(-1) * first.unsqueeze(-2)).flatten(-2)  # (B, N, 9), E row by row
-        matrix = rows.mT @ (rows * weights.double().unsqueeze(-1))
-        vector = smallest_eigenvector(matrix, method)
-        return vector.unflatten(-1, (3, 3)).to(correspondences.dtype)
+        matrix = rows.mT @ (rows * (weights.double() + floor).unsqueeze(-1))
+        essential: Tensor = smallest_eigenvector(matrix, method).unflatten(-1, (3, 3))
+        return essential.to(correspondences.dtype)
 
 
 def smallest_eigenvector(matrix: Tensor, method: Method | None = None) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from relpose_ros.networks.one_to_one.blocks import CorrespondenceNetwork, Embedding, context_norm
+from relpose_ros.networks.one_to_one.eight_point import WEIGHT_FLOOR
 from relpose_ros.networks.one_to_one.graph import graph_features
 from relpose_ros.networks.one_to_one.oanet_iter import BLOCKS, with_residuals
 from relpose_ros.networks.one_to_one.order_aware import CHANNELS, OrderAwareStage
@@ -58,8 +59,10 @@ class MS2DGNet(CorrespondenceNetwork):
 
     output_names: ClassVar[tuple[str, ...]] = ("logits_1", "logits_2")
 
-    def __init__(self, width: int = 6) -> None:
+    def __init__(self, width: int = 6, compat: bool = False) -> None:
+        """`compat`: as in OANetIter."""
         super().__init__(width)
+        self.floor = 0.0 if compat else WEIGHT_FLOOR
         self.layer_1_stage_1 = Embedding(width, WIDTH)
         self.att1_1 = NeighbourAttention()
         self.s1_1 = EdgeMaximum()
@@ -74,5 +77,5 @@ class MS2DGNet(CorrespondenceNetwork):
         features = self.att1_1(features, graph_features(features, NEIGHBOURS))
         maximum = self.s1_1(graph_features(features, NEIGHBOURS))
         first = self.stage_1(self, torch.cat([features, maximum], dim=1))
-        refined = with_residuals(correspondences, first)
+        refined = with_residuals(correspondences, first, self.floor)
         return first, self.stage_2(self, self.layer_1_stage_2(refined))

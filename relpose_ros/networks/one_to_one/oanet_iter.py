@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from relpose_ros.networks.one_to_one.blocks import CorrespondenceNetwork, Embedding
-from relpose_ros.networks.one_to_one.eight_point import inlier_weights, weighted_eight_point
+from relpose_ros.networks.one_to_one.eight_point import WEIGHT_FLOOR, inlier_weights, weighted_eight_point
 from relpose_ros.networks.one_to_one.epipolar import symmetric_epipolar_distance
 from relpose_ros.networks.one_to_one.order_aware import CHANNELS, OrderAwareStage
 
@@ -20,8 +20,10 @@ class OANetIter(CorrespondenceNetwork):
 
     output_names: ClassVar[tuple[str, ...]] = ("logits_1", "logits_2")
 
-    def __init__(self, width: int = 6) -> None:
+    def __init__(self, width: int = 6, compat: bool = False) -> None:
+        """`compat`: the essential matrix between the stages without WEIGHT_FLOOR, as the original's."""
         super().__init__(width)
+        self.floor = 0.0 if compat else WEIGHT_FLOOR
         self.layer_1_stage_1 = Embedding(width, CHANNELS)
         self.stage_1 = OrderAwareStage(self, BLOCKS, "_stage_1")
         self.layer_1_stage_2 = Embedding(width + 2, CHANNELS)
@@ -31,16 +33,16 @@ class OANetIter(CorrespondenceNetwork):
         """Logits (B, N) of both stages; the second is the result."""
         self.check(correspondences)
         first = self.stage_1(self, self.layer_1_stage_1(correspondences))
-        refined = with_residuals(correspondences, first)
+        refined = with_residuals(correspondences, first, self.floor)
         return first, self.stage_2(self, self.layer_1_stage_2(refined))
 
 
-def with_residuals(correspondences: Tensor, logits: Tensor) -> Tensor:
+def with_residuals(correspondences: Tensor, logits: Tensor, floor: float) -> Tensor:
     """Correspondences (B, N, C) with the epipolar distance and the weight that `logits` (B, N) give: C + 2.
 
-    Neither carries a gradient back to the stage that made them.
+    `floor`: see `weighted_eight_point`. Neither carries a gradient back to the stage that made them.
     """
     weights = inlier_weights(logits.detach()).to(correspondences.dtype)
-    essential = weighted_eight_point(correspondences.detach(), weights)
+    essential = weighted_eight_point(correspondences.detach(), weights, floor=floor)
     distance = symmetric_epipolar_distance(essential, correspondences.detach())
     return torch.cat([correspondences, distance.unsqueeze(-1), weights.unsqueeze(-1)], dim=-1)

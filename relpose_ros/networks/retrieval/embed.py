@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
@@ -12,7 +12,7 @@ from torch.nn import functional
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.networks.retrieval.netvlad import CLUSTERS, NetVlad, normalised
 from relpose_ros.networks.retrieval.retriever import Retriever, full_precision
-from relpose_ros.networks.retrieval.vgg16 import CHANNELS, Vgg16
+from relpose_ros.networks.retrieval.vgg16 import CHANNELS, Vgg16, channels_from
 
 
 class EmbedNet(Retriever):
@@ -27,6 +27,13 @@ class EmbedNet(Retriever):
         super().__init__()
         self.base_model = Vgg16(channels)
         self.net_vlad = NetVlad(self.base_model.dimension, clusters)
+
+    @classmethod
+    def parameters_from(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+        return {
+            "channels": channels_from(shapes, "base_model.base"),
+            "clusters": shapes["net_vlad.centroids"][0],
+        }
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images (N, 3, H, W) -> maxima over the map (N, D), not normalised, and VLAD (N, K * D), norm 1."""
@@ -50,6 +57,10 @@ class EmbedNetPca(Retriever):
     @classmethod
     def small_parameters(cls) -> dict[str, Any]:
         return {"dimension": 16, **super().small_parameters()}
+
+    @classmethod
+    def parameters_from(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+        return {"dimension": shapes["pca_layer.bias"][0], **EmbedNet.parameters_from(shapes)}
 
     @classmethod
     def from_trained(cls, trained: EmbedNet, weight: Tensor, bias: Tensor) -> Self:

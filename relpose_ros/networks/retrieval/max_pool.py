@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.nn import functional
 
 from relpose_ros.networks.retrieval.retriever import Retriever, full_precision
-from relpose_ros.networks.retrieval.vgg16 import CHANNELS, SMALL_CHANNELS, Vgg16
+from relpose_ros.networks.retrieval.vgg16 import CHANNELS, SMALL_CHANNELS, Vgg16, channels_from
 
 
 class MaxPoolNet(Retriever):
@@ -30,6 +30,10 @@ class MaxPoolNet(Retriever):
     @classmethod
     def small_parameters(cls) -> dict[str, Any]:
         return {"channels": list(SMALL_CHANNELS)}
+
+    @classmethod
+    def parameters_from(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+        return {"channels": channels_from(shapes, "base_model.base")}
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images (N, 3, H, W) -> maxima (N, D), norm 1."""

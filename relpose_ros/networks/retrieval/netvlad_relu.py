@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from relpose_ros.networks.retrieval.netvlad import CLUSTERS, NetVlad, normalised
 from relpose_ros.networks.retrieval.retriever import Retriever
-from relpose_ros.networks.retrieval.vgg16 import CHANNELS, conv5_3
+from relpose_ros.networks.retrieval.vgg16 import CHANNELS, channels_from, conv5_3
 
 
 class NetVladRelu(Retriever):
@@ -24,6 +24,10 @@ class NetVladRelu(Retriever):
         super().__init__()
         self.encoder = conv5_3(channels, last_relu=True)
         self.pool = NetVlad(int(channels[-1]), clusters)
+
+    @classmethod
+    def parameters_from(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+        return {"channels": channels_from(shapes, "encoder"), "clusters": shapes["pool.centroids"][0]}
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images (N, 3, H, W), RGB with ImageNet's mean and deviation -> VLAD (N, K * D), norm 1."""

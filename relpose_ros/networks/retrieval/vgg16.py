@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -16,6 +16,9 @@ SMALL_CHANNELS = (8, 8, 16, 16, 32)
 
 CONVOLUTIONS = (2, 2, 3, 3, 3)
 STRIDE = 16
+
+STAGES = (0, 5, 10, 17, 24)
+"""Number of the first convolution of each stage."""
 
 FROZEN_MODULES = {"conv5": 24, "conv4": 17, "conv3": 10, "conv2": 5, "full": 0}
 """First stage that is trained -> how many of the modules before it stay as they are."""
@@ -38,6 +41,11 @@ def conv5_3(channels: Sequence[int] = CHANNELS, last_relu: bool = False) -> nn.S
             modules += [_convolution(previous, width), nn.ReLU(inplace=True)]
             previous = width
     return nn.Sequential(*(modules if last_relu else modules[:-1]))
+
+
+def channels_from(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> list[int]:
+    """The channels of a trunk whose state dict, under `prefix`, has these shapes; KeyError if it is none."""
+    return [shapes[f"{prefix}.{first}.weight"][0] for first in STAGES]
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Conv2d:

@@ -1,1 +1,1 @@
-"""Scene-coordinate regression: DSAC*, the TransPose/CrossLoc family and KFNet, with their published state-dict names."""
+"""Scene-coordinate regression: DSAC*, the TransPose/CrossLoc family and KFNet."""

@@ -32,7 +32,7 @@ def add_branch(
     kernels: Sequence[int] = KERNELS,
     norm: bool = True,
 ) -> None:
-    """Add `<name>_conv1`, `<name>_norm1`, `<name>_conv2`, ... to `parent`, flat, as the published names are."""
+    """Add `<name>_conv1`, `<name>_norm1`, `<name>_conv2`, ... to `parent`, flat as in released weights."""
     for i, kernel in enumerate(kernels, 1):
         parent.add_module(f"{name}_conv{i}", convolution(inputs if i == 1 else outputs, outputs, kernel))
         if norm:

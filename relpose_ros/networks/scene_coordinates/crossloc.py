@@ -84,7 +84,7 @@ class TransPoseNet(Network):
 
     @classmethod
     def small_parameters(cls) -> dict[str, Any]:
-        return {"tiny": True}
+        return {"tiny": True, "extra_blocks": 1}
 
     def example_inputs(self, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         return (torch.randn(batch, 1 if self.grayscale else 3, 48, 72, generator=generator),)
@@ -100,7 +100,7 @@ class TransPoseNet(Network):
 
     def encode(self, image: Tensor) -> Tensor:
         """The features (B, 512 or 128, h, w) that the decoder, and a projection head, are fed."""
-        own = [self.encoder(image)] if hasattr(self, "encoder") else []
+        own: list[Tensor] = [self.encoder(image)] if hasattr(self, "encoder") else []
         if self.mlr_encoders == 0:
             return own[0]
         others = [getattr(self, f"mlr_encoder_{i}")(image) for i in range(1, self.mlr_encoders + 1)]

@@ -1,4 +1,4 @@
-"""The fully convolutional network of DSAC* (Brachmann and Rother, TPAMI 2021): grey image -> scene coordinates."""
+"""The network of DSAC* (Brachmann and Rother, TPAMI 2021): grey image -> scene coordinates."""
 
 from __future__ import annotations
 

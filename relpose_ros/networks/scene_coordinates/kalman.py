@@ -29,5 +29,5 @@ def normalised_innovation(
 
 
 def gate(innovation: Tensor, fused: Tensor, measured: Tensor, threshold: float = CHI2_3_95) -> Tensor:
-    """`fused` (B, C, h, w), or `measured` in cells whose innovation (B, 3, h, w), summed, exceeds `threshold`."""
+    """`fused` (B, C, h, w), or `measured` where the innovation (B, 3, h, w), summed, exceeds `threshold`."""
     return torch.where(innovation.sum(1, keepdim=True) > threshold, measured, fused)

@@ -73,7 +73,7 @@ class OflowNet(nn.Module):
         return flow.unflatten(0, cells).permute(0, 3, 1, 2), scale.unflatten(0, cells).permute(0, 3, 1, 2)
 
     def _unet(self, volume: Tensor) -> tuple[Tensor, Tensor]:
-        """Windows (N, 32, 8, 8) -> the innermost features (N, 128, 1, 1), and one value a place (N, 1, 8, 8)."""
+        """Windows (N, 32, 8, 8) -> the innermost features (N, 128, 1, 1) and a heat map (N, 1, 8, 8)."""
         x = torch.relu(self.conv0(volume))
         skips = []
         for level in (1, 2, 3):
@@ -97,4 +97,5 @@ def cost_volume(features: Tensor, last_features: Tensor) -> Tensor:
     padded = functional.pad(last_features, (before, after, before, after))
     windows = functional.unfold(padded, WINDOW).unflatten(1, (channels, WINDOW * WINDOW))
     volume = features.reshape(batch, channels, 1, height * width) - windows
-    return volume.permute(0, 3, 1, 2).reshape(-1, channels, WINDOW, WINDOW)
+    per_cell: Tensor = volume.permute(0, 3, 1, 2).reshape(-1, channels, WINDOW, WINDOW)
+    return per_cell

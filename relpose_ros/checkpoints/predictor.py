@@ -1,0 +1,133 @@
+"""A checkpoint as a function of arrays, in the runtime that is fastest on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relpose_ros.checkpoints.format import CheckpointInfo, load_network, read_info
+from relpose_ros.datasets.download import sha256_of
+from relpose_ros.errors import ConfigurationError, DependencyError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Arrays = tuple[NDArray[Any], ...]
+Backend = Literal["auto", "onnxruntime", "torch"]
+BACKENDS = ("auto", "onnxruntime", "torch")
+
+Shape = tuple[tuple[tuple[int, ...], str], ...]
+
+
+class Predictor:
+    """Runs the network of a checkpoint: `predictor(*arrays)` gives a tuple of arrays.
+
+    `auto` is torch on a GPU where there is one, else ONNX Runtime (see docs/networks/README.md for the
+    figures). An ONNX file is made for each new combination of input shapes, once: that needs torch and takes
+    some seconds; it is kept in `cache` (default: $XDG_CACHE_HOME/relpose), and from then on torch is not
+    needed. `threads` bounds the threads of one call. Calls from several threads at once are safe.
+
+    Raises CheckpointError for a checkpoint that cannot be used, ConfigurationError for an unknown backend,
+    and DependencyError if torch is needed and not installed.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | Path,
+        backend: Backend = "auto",
+        threads: int | None = None,
+        cache: str | Path | None = None,
+    ) -> None:
+        if backend not in BACKENDS:
+            raise ConfigurationError(f"unknown backend {backend!r}; expected one of {', '.join(BACKENDS)}")
+        self.checkpoint = Path(checkpoint)
+        self.info: CheckpointInfo = read_info(self.checkpoint)
+        self.backend = ("torch" if _gpu() else "onnxruntime") if backend == "auto" else backend
+        self._threads = threads
+        self._cache = Path(cache) if cache is not None else default_cache()
+        self._digest = sha256_of(self.checkpoint)
+        self._prepared: dict[Shape, Callable[..., Arrays]] = {}
+
+    @property
+    def identity(self) -> str:
+        """sha256 of the checkpoint: what a map records of the model that made it."""
+        return self._digest
+
+    def __call__(self, *inputs: NDArray[Any]) -> Arrays:
+        """The network's outputs for its inputs, batch first (see the network's `forward`)."""
+        shape = tuple((tuple(x.shape), x.dtype.name) for x in inputs)
+        if shape not in self._prepared:
+            prepare = self._prepare_torch if self.backend == "torch" else self._prepare_onnx
+            self._prepared[shape] = prepare(inputs)
+        return self._prepared[shape](*inputs)
+
+    def _prepare_torch(self, inputs: Arrays) -> Callable[..., Arrays]:
+        import torch
+
+        network, _ = load_network(self.checkpoint)
+        device = "cuda" if _gpu() else "cpu"
+        network.to(device)
+
+        def run(*arrays: NDArray[Any]) -> Arrays:
+            with torch.inference_mode():
+                outputs = network(*(torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays))
+            return tuple(output.cpu().numpy() for output in outputs)
+
+        return run
+
+    def _prepare_onnx(self, inputs: Arrays) -> Callable[..., Arrays]:
+        session = self._session(self._exported(inputs))
+        names = [x.name for x in session.get_inputs()]
+
+        def run(*arrays: NDArray[Any]) -> Arrays:
+            outputs: list[NDArray[Any]] = session.run(None, dict(zip(names, arrays, strict=True)))
+            return tuple(outputs)
+
+        return run
+
+    def _session(self, path: Path) -> onnxruntime.InferenceSession:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads or 0
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def _exported(self, inputs: Arrays) -> Path:
+        """The ONNX file for inputs of these shapes, made if there is none."""
+        shapes = repr([(x.shape, x.dtype.name) for x in inputs])
+        key = hashlib.sha256(f"{self._digest} {shapes}".encode()).hexdigest()[:24]
+        path = self._cache / f"{self.info.network}-{key}.onnx"
+        if not path.is_file():
+            try:
+                import torch
+
+                from relpose_ros.networks.export import export_onnx
+            except ModuleNotFoundError as error:
+                raise DependencyError(
+                    f"{self.checkpoint}: to make the ONNX file {path}, {error.name} is needed: "
+                    "pip install 'relpose_ros[learned]', or make the file on another machine and copy it"
+                ) from None
+            network, _ = load_network(self.checkpoint)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            export_onnx(network, tuple(torch.from_numpy(np.ascontiguousarray(x)) for x in inputs), path)
+        return path
+
+
+def default_cache() -> Path:
+    """Where ONNX files are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "relpose"
+
+
+def _gpu() -> bool:
+    """Whether torch is installed and sees a GPU."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return False
+    return bool(torch.cuda.is_available())

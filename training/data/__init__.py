@@ -1,0 +1,1 @@
+"""What training reads: dumps, shards, samplers, augmentation."""
