@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import re
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
 
 SAFETENSORS = {".safetensors"}
 HDF5 = {".h5", ".hdf5"}
+UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
+"""What torch raises for files that are cut off or were never a checkpoint."""
 
 
 def read_container(path: str | Path) -> Any:
@@ -47,15 +48,7 @@ def read_torch(path: str | Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(_explain_refusal(path, str(error))) from None
-    except (
-        EOFError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        zipfile.BadZipFile,
-    ) as error:
+    except UNREADABLE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0]
         raise CheckpointError(
             f"{path}: expected a torch checkpoint, cannot read it ({reason}); is it whole? Fetch it again"
@@ -115,7 +108,7 @@ def _explain_refusal(path: Path, error: str) -> str:
     culprit = re.search(r"(?:GLOBAL|Unsupported class) ([A-Za-z_][\w.]*)", error)
     if culprit:
         return (
-            f"{path}: refused: the file wants to call {culprit[1]!r}, which is no weight, and could run code. "
+            f"{path}: refused: the file wants to call {culprit[1]!r}, no weight, and could run code. "
             "Nothing in it was executed. Get the weights as a plain state dict or as .safetensors"
         )
     return (

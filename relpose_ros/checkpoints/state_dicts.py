@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,6 @@ WRAPPERS = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before every name."""
 NESTS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
 """Under which names checkpoints keep their state dict."""
-
-_UNSET = object()
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -100,9 +99,10 @@ def outline(
 
     from relpose_ros.networks.registry import build_network, find_architecture, load_class
 
-    registered = find_architecture(name).parameters
-    found = load_class(name).parameters_from(shapes)
-    told = {key: value for key, value in found.items() if registered.get(key, _UNSET) != value}
+    cls = load_class(name)
+    defaults = {p.name: p.default for p in inspect.signature(cls).parameters.values()}
+    registered = {**defaults, **find_architecture(name).parameters}
+    told = {k: v for k, v in cls.parameters_from(shapes).items() if k not in registered or registered[k] != v}
     with torch.device("meta"):
         network = build_network(name, **{**told, **(parameters or {})})
     return told, shapes_of(network.state_dict())

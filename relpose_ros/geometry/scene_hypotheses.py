@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,9 @@ from relpose_ros.geometry.scene_targets import Targets
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
+
+CHUNK = 256
+"""Minimal sets at once."""
 
 SCREENED = 128
 """Cells on which every hypothesis is looked at before the best ones meet all of them."""
@@ -44,9 +48,9 @@ def draw_hypotheses(points: Array, targets: Targets, options: SceneRansacOptions
     subset, seen = points[looked_at], targets[looked_at]
     kept = Rigid(np.zeros((0, 3, 3)), np.zeros((0, 3)))
     sets, support = np.zeros((0, 3), np.int64), np.zeros(0)
-    draws, inlying = 0, 0.0
-    while draws < options.max_draws and draws * inlying**3 < GOOD_SETS:
-        fresh = generator.integers(0, len(points), (min(max(256, draws), options.max_draws - draws), 3))
+    draws, needed, inlying = 0, options.max_draws, 0.0
+    while draws < needed:
+        fresh = generator.integers(0, len(points), (min(CHUNK, needed - draws), 3))
         draws += len(fresh)
         poses, which = targets.minimal_poses(points, fresh)
         if not len(which):
@@ -55,6 +59,7 @@ def draw_hypotheses(points: Array, targets: Targets, options: SceneRansacOptions
         worth *= -1 / options.threshold**2
         worth = np.maximum(worth + 1, 0)
         inlying = max(inlying, float(np.count_nonzero(worth, axis=1).max()) / len(looked_at))
+        needed = min(options.max_draws, math.ceil(GOOD_SETS / max(inlying, 1e-3) ** 3))
         support = np.concatenate([support, worth.sum(axis=1)])
         best = np.argsort(-support, kind="stable")[: options.hypotheses]
         kept = joined(kept, poses)[best]

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import tokenize
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,12 @@ from relpose_training.data.pickled_numpy import (
 
 MAX_BYTES = 1 << 30
 """Largest file that is read: the largest of a dump (4096 descriptors of 256) has 4 MiB."""
+
+
+_BROKEN_NPY = (
+    *(ValueError, TypeError, EOFError, SyntaxError, RecursionError, MemoryError),
+    tokenize.TokenError,  # NumPy's parser of old headers
+)
 
 
 def read_pickled_npy(path: Path) -> Any:
@@ -64,7 +71,7 @@ def parse_npy(file: BinaryIO, name: str) -> Any:
         if not objects:
             stream.seek(0)
             return npy.read_array(stream, allow_pickle=False)
-    except (ValueError, TypeError, EOFError, SyntaxError, RecursionError, MemoryError) as error:
+    except _BROKEN_NPY as error:
         raise DatasetError(f"{name}: not a whole .npy file ({error}); copy or download it again") from error
     value = parse_pickle(data[stream.tell() :], name)
     if not isinstance(value, np.ndarray) or value.shape != shape:

@@ -17,6 +17,7 @@ NAMES = {
     ("numpy", "ndarray"): "ndarray",
     ("numpy", "dtype"): "dtype",
     ("_codecs", "encode"): "encode",
+    ("__builtin__", "bytes"): "bytes",
 }
 """(module, name) in a pickle -> what we do instead of importing it."""
 
@@ -139,10 +140,18 @@ def _make_bytes(arguments: tuple[Any, ...]) -> bytes:
     return text.encode("latin-1")
 
 
+def _make_no_bytes(arguments: tuple[Any, ...]) -> bytes:
+    """bytes(): how protocol 2 writes none."""
+    if arguments:
+        raise RefusedError("bytes of an unknown kind")
+    return b""
+
+
 CALLS: dict[str, Callable[[tuple[Any, ...]], Any]] = {
     "_reconstruct": _make_shell,
     "dtype": _make_type,
     "scalar": _make_scalar,
     "encode": _make_bytes,
+    "bytes": _make_no_bytes,
 }
 """What we do for a call of a name (a value of `NAMES`) with its arguments."""

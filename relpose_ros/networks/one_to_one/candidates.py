@@ -42,7 +42,7 @@ class CandidateNetwork(Network):
         super().__init__()
         if width not in (4, 6) or len(channels) < 2:
             raise ConfigurationError(
-                f"expected width 4 or 6 and at least two numbers of channels; got {width} and {list(channels)}"
+                f"expected width 4 or 6 and two or more numbers of channels; got {width}, {list(channels)}"
             )
         self.width = width
         self.context_size = 2 ** (len(channels) - 1)
@@ -73,8 +73,8 @@ class CandidateNetwork(Network):
         fits &= candidates.dim() == 3 and candidates.shape[::2] == context.shape[::2]
         if not fits or candidates.shape[1] < 2:
             raise ConfigurationError(
-                f"expected context (B, {self.context_size}, {self.width}) and candidates (B, C, {self.width}) "
-                f"with C > 1; got {tuple(context.shape)} and {tuple(candidates.shape)}; repeat or draw "
+                f"expected context (B, {self.context_size}, {self.width}) and candidates "
+                f"(B, C, {self.width}) with C > 1; got {tuple(context.shape)} and {tuple(candidates.shape)}; repeat or draw "
                 "correspondences until there are enough (relpose_training.data.context_order)"
             )
 
@@ -114,7 +114,7 @@ class WidthReduction(nn.Module):
 
 
 def nearest_order(context: Tensor, candidates: Tensor) -> Tensor:
-    """For each candidate (B, C, width) the indices (B, N, C) of `context` (B, N, width) by distance of x1, y1."""
+    """Indices (B, N, C) of `context` (B, N, width) by distance of x1, y1 to each candidate (B, C, width)."""
     with torch.autocast(context.device.type, enabled=False):
         away = context[:, :, None, :2] - candidates[:, None, :, :2]
         return away.square().sum(dim=3).sort(dim=1, stable=True).indices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ class OneToOneCNN(CandidateNetwork):
 
     def __init__(self, channels: Sequence[int], width: int = 6, nearest_first: bool = False) -> None:
         super().__init__(channels, width)
-        steps = zip(channels, channels[1:], strict=False)
+        steps = pairwise(channels)
         first = First(channels[0], width, nearest_first)
         self.net = nn.ModuleList([first, *(Halving(*step) for step in steps)])
 

@@ -27,20 +27,25 @@ def inlier_weights(logits: Tensor) -> Tensor:
 
 
 def weighted_eight_point(
-    correspondences: Tensor, weights: Tensor, method: Method | None = None, floor: float = 0.0
+    correspondences: Tensor,
+    weights: Tensor,
+    method: Method | None = None,
+    floor: float = 0.0,
+    dtype: torch.dtype = torch.float64,
 ) -> Tensor:
     """E (B, 3, 3), Frobenius norm 1, sign arbitrary, minimising sum_i w_i (x2_i' E x1_i)^2.
 
     `correspondences` (B, N, 4 or more): x1, y1, x2, y2 on the plane z = 1; `weights` (B, N), not negative.
     As published (Yi et al., CVPR 2018, sec. 3.3): the points are not normalised and the rank is not made 2.
     `floor` is added to every weight: with 0, and fewer than eight positive weights, E is arbitrary.
-    `method`: see `smallest_eigenvector`. Computed in float64, returned as `correspondences.dtype`.
+    `method`: see `smallest_eigenvector`. Computed as `dtype` (float32 costs the gradient
+    three digits), returned as `correspondences.dtype`.
     """
     with torch.autocast(correspondences.device.type, enabled=False):
-        pairs = correspondences[..., :4].double().unflatten(-1, (2, 2))
+        pairs = correspondences[..., :4].to(dtype).unflatten(-1, (2, 2))
         first, second = homogeneous(pairs).unbind(dim=-2)
         rows = (second.unsqueeze(-1) * first.unsqueeze(-2)).flatten(-2)  # (B, N, 9), E row by row
-        matrix = rows.mT @ (rows * (weights.double() + floor).unsqueeze(-1))
+        matrix = rows.mT @ (rows * (weights.to(dtype) + floor).unsqueeze(-1))
         essential: Tensor = smallest_eigenvector(matrix, method).unflatten(-1, (3, 3))
         return essential.to(correspondences.dtype)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -98,7 +99,7 @@ class EOT(CandidateNetwork):
         super().__init__(channels, width)
         blocks: list[nn.Module] = [First(channels[0], width)]
         height = self.context_size
-        for before, after in zip(channels, channels[1:], strict=False):
+        for before, after in pairwise(channels):
             height //= 2
             blocks.append(Halving(before, after, height, pointwise, second_pooling))
         self.net = nn.ModuleList(blocks)

@@ -51,7 +51,7 @@ def eot_parameters(experiment: int) -> dict[str, Any]:
 
 
 def cnn_parameters(experiment: int, context: int = 2048) -> dict[str, Any]:
-    """Constructor arguments of CNN experiment `experiment` for `context` (512, 1024 or 2048) correspondences."""
+    """Constructor arguments of a CNN experiment (0 or 100) for 512, 1024 or 2048 correspondences."""
     halvings = context.bit_length() - 1
     if experiment not in CNN_CHANNELS or context not in (512, 1024, 2048):
         raise ConfigurationError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -83,7 +85,7 @@ class InlierPredictor(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         sizes = (CHANNELS, 64, 16, 4)
-        for size_in, size in zip(sizes, sizes[1:], strict=False):
+        for size_in, size in pairwise(sizes):
             norms = nn.InstanceNorm1d(size, eps=1e-3), nn.BatchNorm1d(size)
             layers += [nn.Conv1d(size_in, size, 1), *norms, nn.ReLU()]
         self.inlier_pre = nn.Sequential(*layers, nn.Conv1d(sizes[-1], 1, 1))

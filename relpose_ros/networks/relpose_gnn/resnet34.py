@@ -60,8 +60,12 @@ class ResNet34(nn.Module):
             maps.append(self.get_submodule(f"layer{number}")(maps[-1]))
         return maps
 
+    def pooled(self, images: Tensor) -> Tensor:
+        """Means (N, 512) of the last map, which `fc` turns into descriptors."""
+        return self.stages(images)[-1].mean(dim=(2, 3))
+
     def forward(self, images: Tensor) -> Tensor:
-        descriptor: Tensor = self.fc(self.stages(images)[-1].mean(dim=(2, 3)))
+        descriptor: Tensor = self.fc(self.pooled(images))
         return descriptor
 
 
