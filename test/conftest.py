@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import http.server
 import os
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -53,6 +56,70 @@ def rendered_world() -> Source:
     options = SimulationOptions(seed=3, width=320, height=240, map_frames=24, query_frames=12, depth=False)
     source = simulate(options)
     return replace(source, images=tuple(replace(i, load=cache(i.load)) for i in source.images))
+
+
+class FileServer:
+    """Files by path; knows Range; may break off after some bytes, ignore Range, or change its ETag."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.ranges: list[str | None] = []
+        self.break_after: int | None = None
+        self.know_range = True
+        self.wrong_start = False
+        self.etag = '"v1"'
+        server = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                server.answer(self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that hang up
+        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.http.server_port}{path}"
+
+    def answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
+        body = self.files.get(request.path)
+        self.ranges.append(request.headers.get("Range"))
+        if body is None:
+            request.send_error(404)
+            return
+        start = 0
+        wanted = request.headers.get("Range")
+        if wanted and self.know_range and request.headers.get("If-Range") == self.etag:
+            start = int(wanted.removeprefix("bytes=").rstrip("-"))
+            if start >= len(body):
+                request.send_error(416)
+                return
+            request.send_response(206)
+            told = 0 if self.wrong_start else start
+            request.send_header("Content-Range", f"bytes {told}-{len(body) - 1}/{len(body)}")
+        else:
+            request.send_response(200)
+        request.send_header("Content-Length", str(len(body) - start))
+        request.send_header("ETag", self.etag)
+        request.end_headers()
+        rest = body[start:]
+        request.wfile.write(rest if self.break_after is None else rest[: self.break_after])
+
+    def close(self) -> None:
+        self.http.shutdown()
+        self.http.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[FileServer]:
+    running = FileServer()
+    yield running
+    running.close()
 
 
 class PointWorld:

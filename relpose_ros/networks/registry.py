@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from relpose_ros.errors import ConfigurationError
+from relpose_ros.networks.one_to_one import experiments
 from relpose_ros.networks.relpose_gnn import families
 
 if TYPE_CHECKING:
@@ -66,6 +67,15 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "one_to_one.ms2dgnet": Architecture("one_to_one.ms2dgnet:MS2DGNet", tolerance=ITERATED),
     "one_to_one.ms2dgnet_w4": Architecture("one_to_one.ms2dgnet:MS2DGNet", {"width": 4}, tolerance=ITERATED),
+    "one_to_one.convmatch": Architecture("one_to_one.convmatch:ConvMatch"),
+    "one_to_one.clnet": Architecture("one_to_one.clnet:CLNet", tolerance=ITERATED),
+    "one_to_one.eot_21": Architecture("one_to_one.eot:EOT", experiments.eot_parameters(21)),
+    "one_to_one.eot_31": Architecture("one_to_one.eot:EOT", experiments.eot_parameters(31)),
+    "one_to_one.cnn_0": Architecture("one_to_one.cnn:OneToOneCNN", experiments.cnn_parameters(0)),
+    "one_to_one.cnn_100": Architecture("one_to_one.cnn:OneToOneCNN", experiments.cnn_parameters(100)),
+    "one_to_one.cnn_0_nearest": Architecture(
+        "one_to_one.cnn:OneToOneCNN", {**experiments.cnn_parameters(0), "nearest_first": True}
+    ),
     # --- scene_coordinates: DSAC*, TransPose, CrossLoc, KFNet (specs/scene_coordinates.md)
     "scene_coordinates.dsacstar": Architecture("scene_coordinates.dsacstar:DsacStar"),
     "scene_coordinates.dsacstar_tiny": Architecture("scene_coordinates.dsacstar:DsacStar", {"tiny": True}),

@@ -30,7 +30,7 @@ def principal_axes(
     ConfigurationError if the vectors spread along fewer than `count` axes.
     """
     mean = vectors.mean(axis=0, dtype=np.float64)
-    centred = (vectors - mean).astype(np.float32)
+    centred = vectors - mean.astype(np.float32)
     dual = vectors.shape[1] > vectors.shape[0]
     variances, axes = _largest(_gram(centred) if dual else _covariance(centred), count)
     if refuse_flat:

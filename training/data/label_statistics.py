@@ -27,8 +27,8 @@ class ImageStatistics:
 LABEL_MEANS = {
     "comballaz": LabelMeans((-382.85, 430.71, 449.71), 311.39, (-0.8816, -0.8308)),
     "EPFL": LabelMeans((-31.31, 184.46, 92.98), 136.91, (-1.2142, -0.9927)),
-    "naturescape": LabelMeans((-455.934, 417.50, 520.31), 241.47, (-0.7943, -0.9985)),
-    "urbanscape": LabelMeans((-29.34, 184.17, 91.96), 136.24, (-1.0455, -0.9860)),
+    "naturescape": LabelMeans((-455.934, 417.50, 520.31), 241.47, (-0.7943, -0.9986)),
+    "urbanscape": LabelMeans((-29.34, 184.17, 91.96), 136.24, (-1.0454, -0.9858)),
 }
 """The first two are TransPose's, the others CrossLoc's names and values of the same two places."""
 

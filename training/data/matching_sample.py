@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from relpose_ros.errors import DatasetError
 from relpose_ros.geometry.epipolar import essential_matrix, fundamental_matrix
 from relpose_ros.geometry.rigid import Rigid
-from relpose_training.data.megadepth_dump import DumpedImage
+from relpose_training.data.megadepth_dump import DumpedImage, shifted
 from relpose_training.data.reprojection_matches import certainly_unmatched
 
 Array = NDArray[np.float64]
@@ -27,8 +27,9 @@ Index = NDArray[np.int64]
 class SampleOptions:
     """`keypoints` of each image; with `random_inliers`, `min_inliers` to `max_inliers` of the matches.
 
-    `compat`: every keypoint that is not matched counts as one without partner, as published; else only
-    those that certainly have none, and the others are neither (`certainly_unmatched`).
+    `compat` does two things as published: every keypoint that is not matched counts as one without partner
+    (else only those that certainly have none: `certainly_unmatched`), and rays and the fundamental matrix
+    are half a pixel off, for COLMAP's intrinsics were taken with pixels that count from their centres.
     """
 
     keypoints: int = 1024
@@ -151,14 +152,15 @@ def matching_sample(
             f"matches of {first.image_path} and {second.image_path} name keypoints that are not there"
         )
     choice = choose_keypoints(matches, counts, options, random)
+    matrices = [shifted(image.matrix, 0.5 if options.compat else 0.0) for image in (first, second)]
     second_from_first = second.camera_from_world @ first.camera_from_world.inverse()
     return MatchingSample(
-        first=_image_sample(first, choice.first),
-        second=_image_sample(second, choice.second),
+        first=_image_sample(first, matrices[0], choice.first),
+        second=_image_sample(second, matrices[1], choice.second),
         matching=_matching(choice, first, second, options.compat),
         second_from_first=second_from_first,
         essential=essential_matrix(second_from_first),
-        fundamental=fundamental_matrix(second_from_first, first.matrix, second.matrix),
+        fundamental=fundamental_matrix(second_from_first, *matrices),
     )
 
 
@@ -176,7 +178,7 @@ def _matching(choice: Choice, first: DumpedImage, second: DumpedImage, compat: b
     return matching
 
 
-def _image_sample(image: DumpedImage, chosen: Index) -> ImageSample:
+def _image_sample(image: DumpedImage, matrix: Array, chosen: Index) -> ImageSample:
     import torch
 
     from relpose_ros.networks.imp.keypoint_normalisation import normalise_keypoints
@@ -186,11 +188,11 @@ def _image_sample(image: DumpedImage, chosen: Index) -> ImageSample:
     normalised = normalise_keypoints(torch.from_numpy(pixels), image.size, training=True)
     return ImageSample(
         keypoints=keypoints,
-        rays=(pixels - image.matrix[[0, 1], [2, 2]]) / image.matrix[[0, 1], [0, 1]],
+        rays=(pixels - matrix[[0, 1], [2, 2]]) / matrix[[0, 1], [0, 1]],
         normalised=normalised.numpy(),
         descriptors=image.descriptors[chosen],
         scores=image.scores[chosen],
-        matrix=image.matrix,
+        matrix=matrix,
         size=image.size,
         path=image.image_path,
     )

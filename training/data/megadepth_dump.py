@@ -22,6 +22,11 @@ from relpose_training.data.reprojection_matches import PosedKeypoints
 Float32 = NDArray[np.float32]
 
 
+def shifted(matrix: NDArray[Any], pixels: float) -> NDArray[np.float64]:
+    """Intrinsics (3, 3) with the principal point moved by so many pixels, right and down."""
+    return matrix + np.array([[0, 0, pixels], [0, 0, pixels], [0, 0, 0]])
+
+
 @dataclass(frozen=True, eq=False)
 class DumpedImage(PosedKeypoints):
     """One image's N keypoints: `scores` (N,), `descriptors` (N, D); `size` is (width, height) in pixels."""
@@ -70,7 +75,7 @@ class MegaDepthDump:
         return DumpedImage(
             keypoints=keypoints,
             depth=record.array("depth", (count,)),
-            matrix=record.array("intrinsics", (3, 3)).astype(float),
+            matrix=shifted(record.array("intrinsics", (3, 3)), -0.5),  # COLMAP counts from the corner
             camera_from_world=Rigid.from_matrix(record.array("pose", (4, 4))),
             image_path=record.text("image_path"),
             scores=record.array("scores", (count,)),

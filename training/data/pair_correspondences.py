@@ -55,7 +55,8 @@ def pair_from_published(
 ) -> PairCorrespondences:
     """A pair from arrays as OANet stores them.
 
-    xs (1, n, 4), ys (n, 1), ratios and mutuals (n,), Rs (3, 3), ts (3, 1). Raises DatasetError, which names `where` they come from, for other shapes.
+    xs (1, n, 4), ys (n, 1), ratios and mutuals (n,), Rs (3, 3), ts (3, 1). Raises DatasetError,
+    which names `where` they come from, for other shapes.
     """
     count = np.shape(xs)[1] if np.ndim(xs) == 3 else -1
     named = {"xs": xs, "ys": ys, "ratios": ratios, "mutuals": mutuals, "Rs": Rs, "ts": ts}

@@ -16,8 +16,8 @@ Index = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PosedKeypoints:
-    """Keypoints of one image. `keypoints` (N, 2) pixels from the centre of the top-left pixel, `depth` (N,)
-    along the optical axis (not above 0: unknown), `matrix` (3, 3) intrinsics as COLMAP counts (+0.5)."""
+    """Keypoints of one image: `keypoints` (N, 2) pixels, `depth` (N,) along the optical axis (not above 0:
+    unknown), `matrix` (3, 3) intrinsics that fit these pixels."""
 
     keypoints: NDArray[np.floating]
     depth: NDArray[np.floating]
@@ -98,14 +98,13 @@ def depth_at(depth: NDArray[np.floating], keypoints: NDArray[np.floating], compa
 
 def _land(source: PosedKeypoints, target: PosedKeypoints) -> Array:
     """Pixels (N, 2) of the target image on which the source's keypoints land; far off from behind it."""
-    pixels = np.asarray(source.keypoints, float) + 0.5
-    homogeneous = np.concatenate([pixels, np.ones((len(pixels), 1))], axis=1)
+    homogeneous = np.concatenate([source.keypoints, np.ones((len(source.keypoints), 1))], axis=1)
     target_from_source = target.camera_from_world @ source.camera_from_world.inverse()
     with np.errstate(invalid="ignore", over="ignore"):  # unknown depths
         local = homogeneous @ np.linalg.inv(source.matrix).T * np.asarray(source.depth, float)[:, None]
         moved = target_from_source.apply(local)
         projected = moved @ target.matrix.T
-        landed = projected[:, :2] / (projected[:, 2:] + 1e-5) - 0.5  # 1e-5: as published
+        landed = projected[:, :2] / (projected[:, 2:] + 1e-5)  # as published
     landed[~(moved[:, 2] > 0)] = 1e9
     return np.asarray(landed)
 

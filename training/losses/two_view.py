@@ -47,15 +47,10 @@ def stage_loss(
 ) -> StageLoss:
     """All losses of one stage: `logits` (B, N) of `correspondences` (B, N, 4 or more) on the plane z = 1.
 
-    `threshold`: see `balanced_classification_loss`. `compat`: see there too; and the eight-point problem is
-    solved in float32.
+    `threshold`, `compat`: see `balanced_classification_loss`.
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    estimate = weighted_eight_point(
-        correspondences.to(logits.dtype),
-        inlier_weights(logits),
-        dtype=logits.dtype if compat else torch.float64,
-    )
+    estimate = weighted_eight_point(correspondences.to(logits.dtype), inlier_weights(logits))
     exact = essential_from_pose(truth.rotation, truth.translation)
     return StageLoss(
         balanced_classification_loss(logits, truth.distances, threshold, compat),

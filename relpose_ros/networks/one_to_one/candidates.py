@@ -74,8 +74,8 @@ class CandidateNetwork(Network):
         if not fits or candidates.shape[1] < 2:
             raise ConfigurationError(
                 f"expected context (B, {self.context_size}, {self.width}) and candidates "
-                f"(B, C, {self.width}) with C > 1; got {tuple(context.shape)} and {tuple(candidates.shape)}; repeat or draw "
-                "correspondences until there are enough (relpose_training.data.context_order)"
+                f"(B, C, {self.width}), C > 1; got {tuple(context.shape)} and {tuple(candidates.shape)}; repeat "
+                "or draw correspondences until there are enough (relpose_training.data.context_order)"
             )
 
     def judge(self, features: Tensor) -> Tensor:

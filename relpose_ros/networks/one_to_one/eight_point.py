@@ -15,7 +15,7 @@ WEIGHT_FLOOR = 1e-6
 """A `floor` too small to matter beside eight inliers, and enough to make E unique without them."""
 
 SQUARINGS = 48
-"""2^48 powers separate eigenvalues that differ by 1e-13 of the trace: as fine as float64 can."""
+"""2^48 powers separate eigenvalues that differ by 1e-13 of the trace: about as fine as float64 can."""
 
 DAMPING = 1e-10
 """Added to eigenvalue gaps (shares of the trace) in the gradient, so that it stays finite at equal ones."""
@@ -27,25 +27,21 @@ def inlier_weights(logits: Tensor) -> Tensor:
 
 
 def weighted_eight_point(
-    correspondences: Tensor,
-    weights: Tensor,
-    method: Method | None = None,
-    floor: float = 0.0,
-    dtype: torch.dtype = torch.float64,
+    correspondences: Tensor, weights: Tensor, method: Method | None = None, floor: float = 0.0
 ) -> Tensor:
     """E (B, 3, 3), Frobenius norm 1, sign arbitrary, minimising sum_i w_i (x2_i' E x1_i)^2.
 
     `correspondences` (B, N, 4 or more): x1, y1, x2, y2 on the plane z = 1; `weights` (B, N), not negative.
     As published (Yi et al., CVPR 2018, sec. 3.3): the points are not normalised and the rank is not made 2.
     `floor` is added to every weight: with 0, and fewer than eight positive weights, E is arbitrary.
-    `method`: see `smallest_eigenvector`. Computed as `dtype` (float32 costs the gradient
-    three digits), returned as `correspondences.dtype`.
+    `method`: see `smallest_eigenvector`. Computed in float64 (float32 costs the
+    gradient three digits), returned as `correspondences.dtype`.
     """
     with torch.autocast(correspondences.device.type, enabled=False):
-        pairs = correspondences[..., :4].to(dtype).unflatten(-1, (2, 2))
+        pairs = correspondences[..., :4].double().unflatten(-1, (2, 2))
         first, second = homogeneous(pairs).unbind(dim=-2)
         rows = (second.unsqueeze(-1) * first.unsqueeze(-2)).flatten(-2)  # (B, N, 9), E row by row
-        matrix = rows.mT @ (rows * (weights.to(dtype) + floor).unsqueeze(-1))
+        matrix = rows.mT @ (rows * (weights.double() + floor).unsqueeze(-1))
         essential: Tensor = smallest_eigenvector(matrix, method).unflatten(-1, (3, 3))
         return essential.to(correspondences.dtype)
 
@@ -58,7 +54,7 @@ def smallest_eigenvector(matrix: Tensor, method: Method | None = None) -> Tensor
     with damped gaps: finite also where eigenvalues meet. It can be taken once, not twice.
     """
     method = method or _fitting_method(matrix)
-    trace = matrix.detach().diagonal(dim1=-2, dim2=-1).sum(dim=-1)[..., None, None]
+    trace = _trace(matrix.detach())
     matrix = matrix / torch.where(trace > 0, trace, torch.ones_like(trace))
     differentiate = torch.is_grad_enabled() and matrix.requires_grad
     with torch.no_grad():
@@ -69,6 +65,11 @@ def smallest_eigenvector(matrix: Tensor, method: Method | None = None) -> Tensor
     # The product is zero; its derivative is that of the eigenvector.
     step = (inverse @ (matrix @ vector.unsqueeze(-1))).squeeze(-1)
     return vector - (step - step.detach())
+
+
+def _trace(matrix: Tensor) -> Tensor:
+    """(B, 1, 1)."""
+    return matrix.diagonal(dim1=-2, dim2=-1).sum(dim=-1)[..., None, None]
 
 
 def _fitting_method(matrix: Tensor) -> Method:
@@ -96,7 +97,7 @@ def _by_squaring(matrix: Tensor, with_inverse: bool) -> tuple[Tensor, Tensor | N
     power = identity - matrix
     for _ in range(SQUARINGS):
         power = power @ power
-        power = power / power.diagonal(dim1=-2, dim2=-1).sum(dim=-1)[..., None, None]
+        power = power / _trace(power)
     longest = power.diagonal(dim1=-2, dim2=-1).argmax(dim=-1)
     column = power.gather(-1, longest[..., None, None].expand(*power.shape[:-1], 1))
     vector = column / torch.linalg.vector_norm(column, dim=-2, keepdim=True)

@@ -75,7 +75,8 @@ class AttentionUpdate(nn.Module):
 
 def _heads(features: Tensor) -> Tensor:
     """(B, 128, N) as (B, 4, N, 32)."""
-    return features.unflatten(1, (HEADS, -1)).mT
+    heads: Tensor = features.unflatten(1, (HEADS, -1)).mT
+    return heads
 
 
 class InlierPredictor(nn.Module):

@@ -18,7 +18,7 @@ from relpose_training.data.matching_pairs import (
     write_pairs,
 )
 from relpose_training.data.matching_sample import ImageSample, SampleOptions, draw_pairs, matching_sample
-from relpose_training.data.megadepth_dump import MegaDepthDump
+from relpose_training.data.megadepth_dump import MegaDepthDump, shifted
 from relpose_training.data.pickled_arrays import read_pickled_npy
 from relpose_training.data.reprojection_matches import (
     PosedKeypoints,
@@ -99,7 +99,10 @@ def reprojection() -> Iterator[Deviation]:
     given = load("imp", "dump_reprojection_matches.npz")
     first, second = (
         PosedKeypoints(
-            given[f"kpts{i}"], given[f"depth{i}"], given[f"K{i}"], Rigid.from_matrix(given[f"pose{i}"])
+            given[f"kpts{i}"],
+            given[f"depth{i}"],
+            shifted(given[f"K{i}"], -0.5),
+            Rigid.from_matrix(given[f"pose{i}"]),
         )
         for i in (0, 1)
     )

@@ -32,6 +32,13 @@ REPORT = "report_models.json"
 FLOAT32_LOGITS = 1e-3
 LOSSES = 1e-5
 
+EIGENVECTOR = 1e-4
+"""For losses that go through the eight-point problem: the original solves it in float32, which moves its
+essential matrices by 2e-5; we in float64. From the golden's own matrices the losses agree within LOSSES."""
+
+EIGENVECTOR_GRADIENT = 5e-3
+"""Relative. So much the original differs between float32 and float64 (eigenvalue gaps are 1e-3)."""
+
 MAKERS: dict[str, Callable[[int], Network]] = {
     "LTFGC": LTFGC,
     "OANET": OANet,
@@ -125,16 +132,17 @@ def compare_losses(stored: Arrays, stages: int) -> Iterator[Deviation]:
             loss, reference, {n: stored[f"{n}{i}"] for n in ("cls", "geo", "ess")}, f" {i}"
         )
     total = total_loss(losses)
-    yield deviation("total", total, stored["total_geo_loss_mode"], LOSSES)
+    yield deviation("total", total, stored["total_geo_loss_mode"], EIGENVECTOR)
     total.backward()
-    yield norm_deviation("gradient of the last logits", leaves[-1].grad, stored["grad_logits_last"], 1e-3)
+    gradient, reference = leaves[-1].grad, stored["grad_logits_last"]
+    yield norm_deviation("gradient of the last logits", gradient, reference, EIGENVECTOR_GRADIENT)
 
 
 def compare_stage(loss: StageLoss, reference: Tensor, stored: Arrays, label: str = "") -> Iterator[Deviation]:
     """Losses of one stage, and again from the golden's essential matrices, where LOSSES holds."""
     yield deviation(f"classification{label}", loss.classification, stored["cls"], LOSSES)
-    yield deviation(f"geometric{label}", loss.geometric, stored["geo"], LOSSES)
-    yield deviation(f"essential{label}", loss.essential, stored["ess"], LOSSES)
+    yield deviation(f"geometric{label}", loss.geometric, stored["geo"], EIGENVECTOR)
+    yield deviation(f"essential{label}", loss.essential, stored["ess"], EIGENVECTOR)
     cosine = (loss.estimate.detach() * reference).sum(dim=(-2, -1)).abs()
     yield deviation(f"essential matrices{label}, cosine", cosine, np.ones(len(cosine)), 1e-6)
     known = truth(torch.float32)
