@@ -1,6 +1,8 @@
 """Smaller images without aliasing, to the last bit as Pillow makes them.
 
-Networks were trained on images that Pillow reduced; OpenCV's bilinear reduction skips pixels.
+Networks were trained on images that Pillow reduced; OpenCV's bilinear reduction skips pixels. Rows are
+resized first, then columns; where the aspect changes much, newer versions of Pillow do it the other way
+round, which may change a value by 1.
 """
 
 from __future__ import annotations

@@ -82,7 +82,13 @@ PUBLISHERS = {
             "one-to-one-framework-frcpe on GitHub",
             non_commercial=True,
         ),
-        Publisher("oanet", "one_to_one", "MIT; data for research only", "https://github.com/zjhthu/OANet"),
+        Publisher(
+            "oanet",
+            "one_to_one",
+            "MIT; data for research only",
+            "https://github.com/zjhthu/OANet",
+            names="one_to_one.oanet_keys:translate",
+        ),
         Publisher("dsacstar", "scene_coordinates", "BSD-3-Clause", "https://github.com/vislearn/dsacstar"),
         Publisher(
             "transpose",

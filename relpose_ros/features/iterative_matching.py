@@ -149,7 +149,7 @@ class _Loop:
         images = (self.first, self.second)
 
         def tensors(arrays: list[Float32]) -> list[torch.Tensor]:
-            return [torch.from_numpy(np.asarray(a, np.float32))[None].to(weight) for a in arrays]
+            return [torch.tensor(np.asarray(a, np.float32))[None].to(weight) for a in arrays]
 
         compat = self.options.layout_bug_compat
         keypoints = [

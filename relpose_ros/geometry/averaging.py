@@ -39,7 +39,7 @@ def weighted_mean(poses: Rigid, weights: ArrayLike | None = None) -> AveragedPos
 
 
 def robust_mean(
-    poses: Rigid, weights: ArrayLike | None = None, iterations: int = 100, tolerance: float = 1e-9
+    poses: Rigid, weights: ArrayLike | None = None, iterations: int = 100, tolerance: float = 1e-7
 ) -> AveragedPose:
     """Least absolute deviations: fewer than half of the weight, however wrong, cannot carry it away.
 

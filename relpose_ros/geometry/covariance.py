@@ -50,6 +50,15 @@ def block_sandwich(line: Linearization, blocks: NDArray[np.integer], weight: Arr
     return bread @ (sums.T @ sums) @ bread
 
 
+def propagated_covariance(line: Linearization, noise: Array) -> Array:
+    """A^-1 (sum J^T S J) A^-1 (6, 6): of a least-squares pose whose rows have known noise S (N, 2, 2).
+
+    Exact for errors that are independent between rows; `line` as weighted in the fit.
+    """
+    bread = safe_inverse(normal_matrix(line))
+    return np.asarray(bread @ np.einsum("nri,nrs,nsj->ij", line.jacobian, noise, line.jacobian) @ bread)
+
+
 def image_blocks(rays: Array, cells: int = 4) -> NDArray[np.int64]:
     """Block index (N,) of rays (N, 2): a `cells` x `cells` grid over their own extent."""
     low, high = rays.min(axis=0), rays.max(axis=0)

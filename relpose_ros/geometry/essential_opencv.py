@@ -52,12 +52,12 @@ def relative_pose_opencv(
 ) -> EssentialPose | None:
     """`second_from_first` from pixels (N, 2), (N, 2) without distortion and intrinsics (3, 3), (3, 3).
 
-    None when fewer than five finite pairs are given or no model is found. Deterministic. Raises
+    None when fewer than five different finite pairs are given or no model is found. Deterministic. Raises
     ConfigurationError for an unknown method.
     """
     options = options or EssentialOptions()
     finite = np.asarray(np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1))
-    if finite.sum() < 5:
+    if len(np.unique(np.concatenate([first, second], axis=1)[finite], axis=0)) < 5:
         return None
     found = _find_essentials(first[finite], second[finite], first_matrix, second_matrix, options)
     if found is None:

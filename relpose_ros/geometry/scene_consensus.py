@@ -22,12 +22,11 @@ Mask = NDArray[np.bool_]
 @dataclass(frozen=True)
 class SceneRansacOptions:
     """Units of `threshold` and `max_error`: pixels for rays, metres for the points of a depth camera.
-
-    `threshold`: how far off an inlier may be; `max_error`: what a larger error counts as; `sharpness`: scale of
-    the scores before their softmax (alpha in the paper); `hypotheses`: how many are kept; `max_draws`: how
+     `threshold`: how far off an inlier may be; `max_error`: what a larger error counts as; `sharpness`: scale
+    of the scores before their softmax (alpha in the paper); `hypotheses`: how many are kept; `max_draws`: how
     many minimal sets are tried at most; `min_inliers` and `min_share` of all cells: a pose with fewer is a
-    failure (a wrong one is agreed with by chance); `cheirality`: a point behind the camera agrees with
-    nothing (False: it may, as in the published code).
+    failure (a wrong one is agreed with by chance); `cheirality`: a point behind the camera agrees with nothing
+    (False: it may, as in the published code).
     """
 
     threshold: float = 10.0
@@ -63,14 +62,18 @@ def squared_cell_errors(
     camera_from_map = np.swapaxes(map_from_camera.rotation, 1, 2)
     origin = (camera_from_map @ map_from_camera.translation[:, :, None]).transpose(1, 0, 2)
     # One matrix product for all poses: (3 H, 3) @ (3, N).
-    local = (camera_from_map.transpose(1, 0, 2).reshape(-1, 3) @ points.T).reshape(3, len(map_from_camera.rotation), -1)
+    local = (camera_from_map.transpose(1, 0, 2).reshape(-1, 3) @ points.T).reshape(
+        3, len(map_from_camera.rotation), -1
+    )
     local -= origin
     squared = targets.squared_errors(local, cheirality)
     squared[np.isnan(squared)] = np.inf
     return squared
 
 
-def cell_errors(map_from_camera: Rigid, points: Array, targets: Targets, options: SceneRansacOptions) -> Array:
+def cell_errors(
+    map_from_camera: Rigid, points: Array, targets: Targets, options: SceneRansacOptions
+) -> Array:
     """Lengths of the residuals of points (N, 3) at poses batched (H): (H, N), at most `max_error`."""
     squared = squared_cell_errors(map_from_camera, points, targets, options.cheirality)
     return np.asarray(np.minimum(np.sqrt(squared, out=squared), options.max_error, out=squared))
@@ -103,10 +106,9 @@ def refine_on_inliers(
     rough: float = 1e-3,
 ) -> tuple[Rigid, Mask]:
     """Fit to the inliers, find them again, until they are no more than before.
-
-    Returns the pose and the cells (N,) bool that it is the least-squares optimum of, to `tolerance` in
-    metres and radians; on the way there `rough` will do. Where no more cells than `targets.minimum` agree with
-    `start` it is returned, with no cell.
+     Returns the pose and the cells (N,) bool that it is the least-squares optimum of, to `tolerance` in metres
+    and radians; on the way there `rough` will do. Where no more cells than `targets.minimum` agree with `start`
+    it is returned, with no cell.
     """
     pose, used = start, np.zeros(len(points), np.bool_)
     best = targets.minimum

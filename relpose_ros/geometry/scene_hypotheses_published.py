@@ -1,9 +1,8 @@
 """Minimal sets and hypotheses as the published DSAC* code draws them with one thread: for comparison with it.
-
-Differences from `scene_hypotheses`: its random numbers; one set after the other until it has its number of
+ Differences from `scene_hypotheses`: its random numbers; one set after the other until it has its number of
 hypotheses; a set counts only if all of its own cells agree with the pose (a fourth cell picks the P3P
-solution), in front of the camera or not; a cell may be drawn twice. Where its search of 10^6 sets a hypothesis
-ends without one, it goes on with the last bad pose; here the hypotheses are then fewer.
+solution), in front of the camera or not; a cell may be drawn twice. Where its search of 10^6 sets a
+hypothesis ends without one, it goes on with the last bad pose; here the hypotheses are then fewer.
 """
 
 from __future__ import annotations
@@ -44,9 +43,9 @@ def draw_published_rgb(
 def draw_published_rgbd(
     points: Array, targets: PointTargets, shape: tuple[int, int], options: SceneRansacOptions
 ) -> Hypotheses:
-    """Of those cells of a whole map, column by column, whose measured x is not 0; `sets` (H, 3)."""
+    """Of those cells of a whole map, column by column, whose measured x is there; `sets` (H, 3)."""
     by_column = np.arange(len(points)).reshape(shape).T.ravel()
-    candidates = by_column[targets.points[by_column, 0] != 0]
+    candidates = by_column[np.isfinite(targets.points[by_column, 0])]
     numbers = UniformIntegers(options.seed)
     kept = Hypotheses(Rigid(np.zeros((0, 3, 3)), np.zeros((0, 3))), np.zeros((0, 3), np.int64), 0)
     while len(kept) < options.hypotheses and kept.draws < options.max_draws:

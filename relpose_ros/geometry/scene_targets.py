@@ -56,7 +56,8 @@ class Targets(Protocol):
         """
 
     def jacobian(self, map_from_camera: Rigid, points: Array) -> tuple[Array, Array]:
-        """Derivatives of the residuals by the twist (N, D, 6) of `Rigid.perturbed` and by the map point (N, D, 3)."""
+        """Derivatives of the residuals by the twist (N, D, 6) of `Rigid.perturbed` and by the map point (N,
+        D, 3)."""
 
     def curvature(self, local: Array) -> Array:
         """Second derivatives of the residuals by the point in camera axes (N, D, 3, 3)."""
@@ -171,7 +172,9 @@ class PointTargets:
         return np.zeros((len(local), 3, 3, 3))
 
 
-def cell_targets(camera: Camera, height: int, width: int, stride: int = 8) -> tuple[RayTargets, NDArray[np.bool_]]:
+def cell_targets(
+    camera: Camera, height: int, width: int, stride: int = 8
+) -> tuple[RayTargets, NDArray[np.bool_]]:
     """The rays of the cells of a coordinate map (row by row, N = height * width), and which exist.
 
     A cell is seen at the centre of its `stride` x `stride` pixels: `stride * (x + 0.5) - 0.5`. A distorted

@@ -35,7 +35,7 @@ class Architecture:
 
 
 ITERATED = 2e-2
-"""Tolerance of networks that feed an eight-point solution back: it amplifies rounding (and so do neighbours)."""
+"""Tolerance of networks that feed an eight-point solution back: it amplifies rounding, as neighbours do."""
 
 ARCHITECTURES: dict[str, Architecture] = {
     # --- retrieval: OpenIBL (specs/openibl.md)
@@ -68,6 +68,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "one_to_one.ms2dgnet": Architecture("one_to_one.ms2dgnet:MS2DGNet", tolerance=ITERATED),
     "one_to_one.ms2dgnet_w4": Architecture("one_to_one.ms2dgnet:MS2DGNet", {"width": 4}, tolerance=ITERATED),
     "one_to_one.convmatch": Architecture("one_to_one.convmatch:ConvMatch"),
+    "one_to_one.convmatch_plus": Architecture("one_to_one.convmatch_plus:ConvMatchPlus"),
     "one_to_one.clnet": Architecture("one_to_one.clnet:CLNet", tolerance=ITERATED),
     "one_to_one.eot_21": Architecture("one_to_one.eot:EOT", experiments.eot_parameters(21)),
     "one_to_one.eot_31": Architecture("one_to_one.eot:EOT", experiments.eot_parameters(31)),

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relpose_ros.geometry.epipolar import (
+    epipolar_line_distances,
     essential_matrix,
+    fundamental_matrix,
     nearest_point_to_lines,
     sampson_distance,
     sampson_residual,
@@ -116,3 +118,28 @@ def test_parallel_lines_are_refused() -> None:
     directions = np.tile([0.0, 0, 1], (3, 1))
     with pytest.raises(np.linalg.LinAlgError):
         nearest_point_to_lines(np.eye(3), directions, np.ones(3))
+
+
+def test_distances_to_epipolar_lines_are_perpendicular_and_in_the_right_image():
+    generator = np.random.default_rng(4)
+    pose = Rigid.from_rotation_vector([0.1, -0.2, 0.05], [1.0, 0.2, 0.1])
+    local = generator.uniform([-2, -1, 3], [2, 1, 8], (20, 3))
+    moved = pose.apply(local)
+    first, second = local[:, :2] / local[:, 2:], moved[:, :2] / moved[:, 2:]
+    essential = essential_matrix(pose)
+    assert max(d.max() for d in epipolar_line_distances(essential, first, second)) < 1e-12
+    line = np.concatenate([first, np.ones((20, 1))], axis=1) @ essential.T
+    normal = line[:, :2] / np.linalg.norm(line[:, :2], axis=1, keepdims=True)
+    _, in_second = epipolar_line_distances(essential, first, second + 0.03 * normal)
+    assert np.allclose(in_second, 0.03)
+    in_first, in_second = epipolar_line_distances(essential, first, second + 0.03)
+    back = epipolar_line_distances(essential.T, second + 0.03, first)
+    assert np.allclose(back, (in_second, in_first))
+
+
+def test_the_fundamental_matrix_holds_for_pixels():
+    pose = Rigid.from_rotation_vector([0.1, -0.2, 0.05], [1.0, 0.2, 0.1])
+    first, second = np.diag([500.0, 510, 1]), np.array([[300.0, 0, 100], [0, 310, 90], [0, 0, 1]])
+    point = np.array([0.4, -0.3, 5.0])
+    x1, x2 = first @ point, second @ pose.apply(point[None])[0]
+    assert abs(x2 / x2[2] @ fundamental_matrix(pose, first, second) @ x1 / x1[2]) < 1e-12

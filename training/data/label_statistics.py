@@ -41,7 +41,7 @@ IMAGE_STATISTICS = {
 }
 
 RAW_CLASSES = {0: 0, 1: 1, 2: 1, 3: 2, 6: 3, 9: 4, 17: 5}
-"""Class numbers in CrossLoc's files -> sky, ground or unclassified, low vegetation, building, water, bridge."""
+"""Class numbers in CrossLoc's files -> sky, ground or none, low vegetation, building, water, bridge."""
 
 
 def mean_label(scene: str, task: str) -> list[float]:

@@ -24,7 +24,9 @@ Float32 = NDArray[np.float32]
 
 def shifted(matrix: NDArray[Any], pixels: float) -> NDArray[np.float64]:
     """Intrinsics (3, 3) with the principal point moved by so many pixels, right and down."""
-    return matrix + np.array([[0, 0, pixels], [0, 0, pixels], [0, 0, 0]])
+    moved = np.array(matrix, np.float64)
+    moved[:2, 2] += pixels
+    return moved
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""The augmentation of TransPose and CrossLoc: one scale and one turn for a batch of images and their labels."""
+"""The augmentation of TransPose and CrossLoc: one scale and one turn for a batch and its labels."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def draw_turn_and_scale(generator: torch.Generator) -> tuple[float, float]:
 def turn_and_scale(
     batch: LabelledBatch, scale: float, angle: float, fill: float = NODATA, compat: bool = False
 ) -> LabelledBatch:
-    """The batch as a camera would see it that is turned about its axis and has `scale` times the focal length.
+    """The batch as seen by a camera turned about its axis, with `scale` times the focal length.
 
     The image turns counter-clockwise by `angle` (radians) about the principal point, and with it the poses
     and the normals. Images are sampled bilinearly, labels from the nearest cell; what comes from outside is

@@ -16,6 +16,7 @@ from relpose_training.losses.reprojection import (
     to_camera,
 )
 
+
 @dataclass(frozen=True)
 class CoordinateClamps:
     """When a cell's reprojection error counts."""
@@ -55,7 +56,7 @@ def coordinate_loss(
     """
     require_variant(variant)
     if pixels is None:
-        pixels = cell_pixels(*coordinates.shape[2:], device=coordinates.device)
+        pixels = cell_pixels(coordinates.shape[2], coordinates.shape[3], device=coordinates.device)
     points = to_camera(coordinates, world_from_camera)
     error = reprojection_error(points, camera_matrix, pixels, clamps.min_depth)
     squared = (coordinates - labels).square().sum(1)

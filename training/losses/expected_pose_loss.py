@@ -1,15 +1,14 @@
-"""The DSAC* loss: the expected pose error of a robust estimator, differentiated through the estimator.
+"""The DSAC* loss on the output of a network: `expected_pose_error` of every image of a batch, with its
+gradient.
 
-Brachmann and Rother, "Visual Camera Re-Localization from RGB and RGB-D Images Using DSAC", TPAMI 2021:
-E = sum_h p_h l(refined pose h) with p = softmax of the soft inlier scores. A hypothesis depends on the
-scene coordinates through its refinement (path I) and through its score (path II: of every cell, and of the cells that
-made it). Hypotheses and inlier sets are constants of the derivative. NumPy on the CPU: no XLA here.
+It runs on the CPU in double precision, image after image: the number of hypotheses and of inliers depends
+on the data, so there is nothing here for XLA to compile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,138 +17,92 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from relpose_ros.errors import ConfigurationError
-from relpose_ros.geometry.pose_sensitivity import pose_sensitivity
 from relpose_ros.geometry.rigid import Rigid
-from relpose_ros.geometry.scene_consensus import (
-    SceneRansacOptions,
-    cell_errors,
-    refine_on_inliers,
-    soft_inliers,
-    softmax,
-)
-from relpose_ros.geometry.scene_hypotheses import Hypotheses, draw_hypotheses
+from relpose_ros.geometry.scene_hypotheses import Hypotheses
+from relpose_ros.geometry.scene_hypotheses_published import draw_published_rgb, draw_published_rgbd
 from relpose_ros.geometry.scene_targets import PointTargets, RayTargets
-from relpose_training.losses.pose_error import PoseErrorWeights, pose_error
-from relpose_training.losses.published_pose_gradient import (
-    length_jacobian,
-    published_minimal_sensitivity,
-    published_refined_sensitivity,
-)
+from relpose_training.losses.expected_pose_error import ExpectedPoseOptions, expected_pose_error
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class ExpectedPoseOptions:
-    """`prune`: hypotheses that are less probable are left out; `limit`: a pose that moves more than this, in metres or
-    radians per metre of a coordinate, is ill-conditioned and its derivative is scaled down to it.
+def expected_pose_loss(
+    coordinates: Tensor,
+    targets: Sequence[RayTargets | PointTargets],
+    map_from_camera: Rigid,
+    options: ExpectedPoseOptions | None = None,
+) -> Tensor:
+    """E of each image (B,) from scene coordinates (B, 3, H, W) in metres, differentiable by them.
 
-    `compat`: the published behaviour. Hypotheses below `prune` stay in the sum with the error of the unrefined pose
-    and without a derivative; derivatives are those of `published_pose_gradient`; `pose_error` likewise.
+    `targets` has one entry an image, of all H * W cells row by row (`cell_targets`; for a depth camera its
+    points, NaN where it measured none); `map_from_camera` are the true poses, batched (B). Cells whose target
+    is not finite take no part. Image b draws with `options.ransac.seed` + b; give another seed in each step.
+    Raises ConfigurationError when sizes do not fit or a coordinate is not finite.
     """
-
-    ransac: SceneRansacOptions = field(default_factory=SceneRansacOptions)
-    weights: PoseErrorWeights = field(default_factory=PoseErrorWeights)
-    prune: float = 1e-3
-    limit: float = 10.0
-    compat: bool = False
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """The loss, its derivative by the scene coordinates (N, 3), and the hypotheses' probabilities (H,)."""
-
-    value: float
-    gradient: Array
-    probabilities: Array
-
-
-def expected_pose_error(
-    points: Array,
-    targets: RayTargets | PointTargets,
-    truth: Rigid,
-    options: ExpectedPoseOptions,
-    hypotheses: Hypotheses | None = None,
-) -> Expectation:
-    """The loss of one image: `points` (N, 3) predicted for `targets`, `truth` is `map_from_camera`.
-
-    `hypotheses` are drawn if not given. Without any, and that happens when no minimal set has a solution, value
-    and derivative are zero.
-    """
-    drawn = draw_hypotheses(points, targets, options.ransac) if hypotheses is None else hypotheses
-    gradient = np.zeros_like(points)
-    if not len(drawn):
-        return Expectation(0.0, gradient, np.zeros(0))
-    errors = cell_errors(drawn.map_from_camera, points, targets, options.ransac)
-    chances = softmax(soft_inliers(errors, options.ransac))
-    kept = np.flatnonzero(chances >= options.prune)
-    losses = np.zeros(len(drawn))
-    for h in np.flatnonzero(chances < options.prune) if options.compat else ():
-        losses[h] = pose_error(drawn.map_from_camera[h], truth, options.weights, True)[0]
-    if not options.compat:
-        chances = np.where(chances >= options.prune, chances, 0.0)
-        chances = chances / chances.sum()
-    for h in kept:
-        losses[h], by_refined = _refined(drawn.map_from_camera[h], points, targets, truth, options)
-        gradient += chances[h] * by_refined
-    value = float(chances @ losses)
-    for h in kept:
-        by_score = chances[h] * (losses[h] - value)
-        gradient += by_score * _score_gradient(drawn, int(h), points, targets, errors[h], options)
-    return Expectation(value, gradient, chances)
+    options = options or ExpectedPoseOptions()
+    batch, channels, height, width = coordinates.shape
+    if channels != 3 or len(targets) != batch or map_from_camera.translation.shape != (batch, 3):
+        raise ConfigurationError(
+            f"expected coordinates (B, 3, H, W), B targets and B poses, got {tuple(coordinates.shape)}, "
+            f"{len(targets)} and {map_from_camera.translation.shape}"
+        )
+    if any(len(t) != height * width for t in targets):
+        raise ConfigurationError(
+            f"expected {height * width} cells in each target, got {[len(t) for t in targets]}"
+        )
+    if not torch.isfinite(coordinates).all():
+        raise ConfigurationError(
+            "expected finite scene coordinates; lower the learning rate or clip gradients"
+        )
+    loss: Tensor = _Expectation.apply(coordinates, targets, map_from_camera, options)
+    return loss
 
 
-def _refined(
-    start: Rigid, points: Array, targets: RayTargets | PointTargets, truth: Rigid, options: ExpectedPoseOptions
+class _Expectation(torch.autograd.Function):
+    """Value and gradient are found together; backward only scales the gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        coordinates: Tensor,
+        targets: Sequence[RayTargets | PointTargets],
+        map_from_camera: Rigid,
+        options: ExpectedPoseOptions,
+    ) -> Tensor:
+        maps = coordinates.detach().to("cpu", torch.float64).numpy()
+        values, gradients = np.zeros(len(maps)), np.zeros_like(maps)
+        for b, (image, seen) in enumerate(zip(maps, targets, strict=True)):
+            seeded = replace(options, ransac=replace(options.ransac, seed=options.ransac.seed + b))
+            values[b], gradients[b] = _one_image(image, seen, map_from_camera[b], seeded)
+        ctx.save_for_backward(torch.from_numpy(gradients).to(coordinates))
+        return torch.from_numpy(values).to(coordinates)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (by_coordinates,) = ctx.saved_tensors
+        return gradients[0][:, None, None, None] * by_coordinates, None, None, None
+
+
+def _one_image(
+    image: Array, targets: RayTargets | PointTargets, truth: Rigid, options: ExpectedPoseOptions
 ) -> tuple[float, Array]:
-    """Loss of a hypothesis after refinement and its derivative by all scene coordinates (N, 3): path I."""
-    rough = 1e-11 if options.compat else 1e-3
-    pose, used = refine_on_inliers(start, points, targets, options.ransac, tolerance=1e-11, rough=rough)
-    loss, by_twist = pose_error(pose, truth, options.weights, options.compat)
+    """Value and gradient (3, H, W) of one map (3, H, W)."""
+    points = image.reshape(3, -1).T
+    if options.compat:  # every cell takes part; those without a measurement have the largest error
+        drawn = _published(points, targets, image.shape[1:], options)
+        found = expected_pose_error(points, targets, truth, options, drawn)
+        return found.value, found.gradient.T.reshape(image.shape)
+    valid = np.isfinite(targets.rays if isinstance(targets, RayTargets) else targets.points).all(axis=1)
+    found = expected_pose_error(points[valid], targets[valid], truth, options)
     gradient = np.zeros_like(points)
-    if used.any():
-        cells, seen = points[used], targets[used]
-        if options.compat:
-            moves = published_refined_sensitivity(pose, cells, seen, options.ransac.max_error)
-        else:
-            moves = bounded_sensitivity(pose, cells, seen, options.limit)
-        gradient[used] = np.einsum("k,nkj->nj", by_twist, moves)
-    return loss, gradient
+    gradient[valid] = found.gradient
+    return found.value, gradient.T.reshape(image.shape)
 
 
-def _score_gradient(
-    drawn: Hypotheses,
-    h: int,
-    points: Array,
-    targets: RayTargets | PointTargets,
-    errors: Array,
-    options: ExpectedPoseOptions,
-) -> Array:
-    """Derivative of the soft inlier score of hypothesis `h` by all scene coordinates (N, 3): path II."""
-    ransac = options.ransac
-    pose, own = drawn.map_from_camera[h], drawn.sets[h]
-    inlying = 1 / (1 + np.exp(ransac.steepness * (errors - ransac.threshold)))
-    weight = -ransac.sharpness / len(points) * ransac.steepness * inlying * (1 - inlying)
-    weight = np.where(errors < ransac.max_error, weight, 0.0)
-    near = np.flatnonzero(weight)
-    by_twist, by_point, _ = length_jacobian(pose, points[near], targets[near])
-    gradient = np.zeros_like(points)
-    gradient[near] = weight[near, None] * by_point
-    if options.compat:
-        moves = published_minimal_sensitivity(pose, points[own], targets[own])
-    else:
-        moves = bounded_sensitivity(pose, points[own[:3]], targets[own[:3]], options.limit)
-    np.add.at(gradient, own[:3], np.einsum("k,nkj->nj", weight[near] @ by_twist, moves))
-    return gradient
-
-
-def bounded_sensitivity(pose: Rigid, points: Array, targets: RayTargets | PointTargets, limit: float) -> Array:
-    """`pose_sensitivity` (N, 6, 3), scaled so that no entry exceeds `limit`; zero where it does not exist."""
-    try:
-        moves = pose_sensitivity(pose, points, targets)
-    except np.linalg.LinAlgError:
-        return np.zeros((len(points), 6, 3))
-    largest = float(np.abs(moves).max())
-    if not np.isfinite(largest):
-        return np.zeros_like(moves)
-    return moves * min(1.0, limit / max(largest, 1e-12))
+def _published(
+    points: Array, targets: RayTargets | PointTargets, shape: tuple[int, ...], options: ExpectedPoseOptions
+) -> Hypotheses:
+    size = (shape[0], shape[1])
+    if isinstance(targets, RayTargets):
+        return draw_published_rgb(points, targets, size, options.ransac)
+    return draw_published_rgbd(points, targets, size, options.ransac)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -21,7 +23,7 @@ def require_variant(variant: str) -> None:
 def label_term(
     squared_error: Tensor, cells: Tensor, scale: Tensor | None, dimension: int, compat: bool = False
 ) -> Tensor:
-    """Per cell (B, h, w): with `scale` (B, 1, h, w) the likelihood, else the error; 0 where `cells` is False."""
+    """Per cell (B, h, w): with `scale` (B, 1, h, w) the likelihood, else the error; 0 outside `cells`."""
     # Chosen before root and logarithm: a cell without a label must not bring a NaN into the gradient.
     squared = torch.where(cells, squared_error, torch.ones_like(squared_error))
     if scale is None:
@@ -33,4 +35,4 @@ def label_term(
 
 def root_floor(variant: str, soft: float) -> float:
     """What the originals add to each cell below the soft clamp, for the sake of the root's derivative."""
-    return TINY**0.5 if variant == "transpose" else TINY + ((soft + 1) * TINY) ** 0.5
+    return math.sqrt(TINY) if variant == "transpose" else TINY + math.sqrt((soft + 1) * TINY)

@@ -59,12 +59,13 @@ def _unmatched(log: Tensor, target: Tensor, compat: bool) -> Tensor:
     return -(first + second) / 2
 
 
-def _side(assignments: Tensor, target: Tensor, taking_part: Tensor, margin: float) -> Tensor:
-    """Hinge of the rows: best score at a true entry against best score elsewhere, (..., M) taking part."""
+def _side(assignments: Tensor, target: Tensor, margin: float) -> Tensor:
+    """Hinge of the labelled rows: best score at a true entry against best score elsewhere."""
     right = (assignments * target).amax(-1)
     wrong = (assignments * (1 - target)).amax(-1)
-    hinge = torch.relu(margin - (right - wrong)) * taking_part
-    return (hinge.sum(-1) / taking_part.sum(-1).clamp(min=1)).mean()
+    labelled = target.amax(-1)
+    hinge = torch.relu(margin - (right - wrong)) * labelled
+    return (hinge.sum(-1) / labelled.sum(-1).clamp(min=1)).mean()
 
 
 def matching_loss(
@@ -97,11 +98,8 @@ def matching_loss(
     unmatched = _unmatched(log, target, compat)
     hard = torch.zeros_like(matched)
     if hard_negative_margin is not None:
-        ones = torch.ones_like(target)
-        part0 = ones[..., :-1, 0] if keep0 is None else keep0.to(target.dtype)
-        part1 = ones[..., 0, :-1] if keep1 is None else keep1.to(target.dtype)
-        rows = _side(assignments[..., :-1, :], target[..., :-1, :], part0, hard_negative_margin)
-        columns = _side(assignments[..., :-1].mT, target[..., :-1].mT, part1, hard_negative_margin)
+        rows = _side(assignments[..., :-1, :], target[..., :-1, :], hard_negative_margin)
+        columns = _side(assignments[..., :-1].mT, target[..., :-1].mT, hard_negative_margin)
         hard = (rows + columns) / 2
     return MatchingLoss(matched + unmatched + hard, matched, unmatched, hard)
 

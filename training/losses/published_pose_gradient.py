@@ -1,8 +1,8 @@
 """Derivatives of poses by scene coordinates as the published DSAC* code approximates them, for comparison.
 
 `relpose_ros.geometry.pose_sensitivity` has the exact ones. The published code works in the coordinates of
-OpenCV, rotation vector and translation of `camera_from_map`, and sets to zero what is larger than `LIMIT` there.
-Everything here goes in and out in the twist of `Rigid.perturbed` on `map_from_camera`.
+OpenCV, rotation vector and translation of `camera_from_map`, and sets to zero what is larger than `LIMIT`
+there. Everything here goes in and out in the twist of `Rigid.perturbed` on `map_from_camera`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from relpose_ros.errors import ConfigurationError
 from relpose_ros.geometry.pose_sensitivity import pose_sensitivity
 from relpose_ros.geometry.rigid import Rigid, skew
 from relpose_ros.geometry.scene_targets import PointTargets, RayTargets
@@ -40,8 +41,8 @@ def published_refined_sensitivity(
 ) -> Array:
     """Derivatives (N, 6, 3) of a pose refined on N cells by their coordinates (N, 3).
 
-    For rays by Gauss-Newton on the lengths of the residuals, not on the residuals; for points exact. Zero where one
-    of them is larger than `LIMIT` in OpenCV's coordinates.
+    For rays by Gauss-Newton on the lengths of the residuals, not on the residuals; for points exact. Zero
+    where one of them is larger than `LIMIT` in OpenCV's coordinates.
     """
     chart = opencv_from_twist(map_from_camera)
     if isinstance(targets, PointTargets):
@@ -71,9 +72,14 @@ def published_minimal_sensitivity(
 ) -> Array:
     """Derivatives (3, 6, 3) of a minimal pose by the coordinates (4, 3) or (3, 3) of its cells.
 
-    For rays by central differences in single precision, the fourth cell picking the P3P solution; for points exact.
-    Zero where a solution is missing or one derivative is larger than `LIMIT` in OpenCV's coordinates.
+    For rays by central differences in single precision, the fourth cell picking the P3P solution; for points
+    exact. Zero where a solution is missing or one derivative is larger than `LIMIT` in OpenCV's coordinates.
+    Raises ConfigurationError for rays without a fourth cell.
     """
+    if isinstance(targets, RayTargets) and len(points) != 4:
+        raise ConfigurationError(
+            f"expected sets of four cells, got {len(points)}; draw the hypotheses with draw_published_rgb"
+        )
     chart = opencv_from_twist(map_from_camera)
     if isinstance(targets, PointTargets):
         found = chart @ pose_sensitivity(map_from_camera, points, targets)

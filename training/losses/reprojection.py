@@ -48,21 +48,22 @@ def cell_pixels(
 
 def to_camera(points: Tensor, world_from_camera: Tensor) -> Tensor:
     """Points (B, 3, h, w) of the world -> of the camera, with poses (B, 4, 4) (or (B, 3, 4))."""
-    centred = points - world_from_camera[:, :3, 3, None, None]
-    return torch.einsum("bji,bjhw->bihw", world_from_camera[:, :3, :3], centred)
+    centred = points - world_from_camera[:, :3, 3, None, None].to(points)
+    turned: Tensor = torch.einsum("bji,bjhw->bihw", world_from_camera[:, :3, :3].to(points), centred)
+    return turned
 
 
 def reprojection_error(points: Tensor, camera_matrix: Tensor, pixels: Tensor, min_depth: float) -> Tensor:
     """Distances (B, h, w) in pixels of camera-frame points (B, 3, h, w), projected, to `pixels` (2, h, w).
 
-    `camera_matrix` is (3, 3) or (B, 3, 3), any focal lengths and principal point. Depths below
-    `min_depth` (m) are taken as that.
+    `camera_matrix` is (3, 3) or (B, 3, 3), any focal lengths and principal point. What is divided by
+    is `min_depth` (m) at least; such errors are finite but mean nothing.
     """
     matrix = camera_matrix.to(points.dtype).expand(len(points), 3, 3)
-    rays = points / points[:, 2:].clamp(min=min_depth)
-    rays = torch.cat([rays[:, :2], torch.ones_like(rays[:, 2:])], dim=1)
-    projected = torch.einsum("bij,bjhw->bihw", matrix[:, :2], rays)
-    return torch.linalg.vector_norm(projected - pixels.to(points), dim=1)
+    homogeneous = torch.einsum("bij,bjhw->bihw", matrix, points)
+    projected = homogeneous[:, :2] / homogeneous[:, 2:].clamp(min=min_depth)
+    distance: Tensor = torch.linalg.vector_norm(projected - pixels.to(points), dim=1)
+    return distance
 
 
 def root_above(error: Tensor, soft: float) -> Tensor:

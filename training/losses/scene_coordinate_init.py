@@ -92,11 +92,12 @@ def coordinate_initialisation_loss(
 
 def _distance(coordinates: Tensor, labels: Tensor) -> Tensor:
     """Euclidean (B, h, w) of two maps (B, 3, h, w)."""
-    return torch.linalg.vector_norm(coordinates - labels, dim=1)
+    distance: Tensor = torch.linalg.vector_norm(coordinates - labels, dim=1)
+    return distance
 
 
 def _points_on_rays(pixels: Tensor, camera_matrix: Tensor, depth: float, batch: int, compat: bool) -> Tensor:
-    """Points (B, 3, h, w) that `pixels` (2, h, w) see at `depth`; with `compat`, z is 1 whatever x and y are."""
+    """Points (B, 3, h, w) that `pixels` (2, h, w) see at `depth`; with `compat`, z is 1 all the same."""
     matrix = camera_matrix.to(pixels.dtype).expand(batch, 3, 3)
     homogeneous = torch.cat([pixels, torch.ones_like(pixels[:1])])
     rays = torch.einsum("bij,jhw->bihw", torch.linalg.inv(matrix), homogeneous) * depth

@@ -33,7 +33,8 @@ class AdaGMN(DGNNS):
     def mask(self, state: MatchingState, assignment: Tensor) -> MatchingState:
         """Pool without changing shapes: dropped points are no longer attended to nor matched.
 
-        They still count in the statistics of instance normalisation, as in the published training.
+        They still count in the statistics of instance normalisation, and the attention they pay in the next
+        choice, as in the published training.
         """
         keep0, keep1 = self._choice(state, assignment, self.seed_threshold)
         return replace(state, keep0=keep0, keep1=keep1, attention=None)

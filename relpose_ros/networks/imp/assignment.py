@@ -51,10 +51,8 @@ def sinkhorn(
     """
     with torch.autocast(similarity.device.type, enabled=False):
         logits = add_dustbins(full_precision(similarity), full_precision(bin_score))
-        rows, columns = (
-            _kept(keep0, logits, similarity.shape[1]),
-            _kept(keep1, logits, similarity.shape[2]),
-        )
+        rows = _kept(keep0, logits, similarity.shape[1])
+        columns = _kept(keep1, logits, similarity.shape[2])
         if keep1 is not None:
             logits = logits.masked_fill(columns[:, None] == 0, MASKED)
         p = logits.softmax(dim=-1)
@@ -74,10 +72,10 @@ def dual_softmax(
     """Assignment (B, N0+1, N1+1): softmax over rows times softmax over columns. Arguments as `sinkhorn`."""
     with torch.autocast(similarity.device.type, enabled=False):
         logits = add_dustbins(full_precision(similarity), full_precision(bin_score))
-        if keep0 is not None or keep1 is not None:
-            rows, columns = (
-                _kept(keep0, logits, similarity.shape[1]),
-                _kept(keep1, logits, similarity.shape[2]),
-            )
-            logits = logits.masked_fill(rows[:, :, None] * columns[:, None, :] == 0, MASKED)
-        return (logits.log_softmax(dim=1) + logits.log_softmax(dim=2)).exp()
+        if keep0 is None and keep1 is None:
+            return (logits.log_softmax(dim=1) + logits.log_softmax(dim=2)).exp()
+        rows = _kept(keep0, logits, similarity.shape[1])
+        columns = _kept(keep1, logits, similarity.shape[2])
+        both = rows[:, :, None] * columns[:, None, :]
+        logits = logits.masked_fill(both == 0, MASKED)
+        return (logits.log_softmax(dim=1) + logits.log_softmax(dim=2)).exp() * both

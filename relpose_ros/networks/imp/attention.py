@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from relpose_ros.networks.imp.layers import activation_layer, norm_layer, pointwise
+from relpose_ros.networks.imp.layers import Pointwise, activation_layer, norm_layer
 
 HEADS = 4
 
@@ -28,8 +28,8 @@ class MultiHeadAttention(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.merge = pointwise(size, size)
-        self.proj = nn.ModuleList([pointwise(size, size) for _ in range(3)])
+        self.merge = Pointwise(size, size)
+        self.proj = nn.ModuleList([Pointwise(size, size) for _ in range(3)])
 
     def forward(
         self, x: Tensor, source: Tensor, keep: Tensor | None, with_probabilities: bool
@@ -55,10 +55,10 @@ class MultiHeadAttention(nn.Module):
 def update_network(size: int, norm_fn: str, ac_fn: str) -> nn.Sequential:
     """The perceptron 2D -> 2D -> D that turns a descriptor and its message into the descriptor's change."""
     return nn.Sequential(
-        pointwise(2 * size, 2 * size),
+        Pointwise(2 * size, 2 * size),
         norm_layer(norm_fn, 2 * size),
         activation_layer(ac_fn),
-        pointwise(2 * size, size),
+        Pointwise(2 * size, size),
     )
 
 
@@ -83,8 +83,8 @@ class SharedAttentionLayer(nn.Module):
 
     def __init__(self, size: int, norm_fn: str, ac_fn: str) -> None:
         super().__init__()
-        self.proj = pointwise(size, size)
-        self.merge = pointwise(size, size)
+        self.proj = Pointwise(size, size)
+        self.merge = Pointwise(size, size)
         self.mlp = update_network(size, norm_fn, ac_fn)
 
     def forward(self, x: Tensor, source: Tensor, probabilities: Tensor) -> Tensor:

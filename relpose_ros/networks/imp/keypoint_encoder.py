@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from relpose_ros.networks.imp.layers import activation_layer, norm_layer, pointwise
+from relpose_ros.networks.imp.layers import Pointwise, activation_layer, norm_layer
 
 HIDDEN = (32, 64, 128, 256)
 
@@ -18,8 +18,8 @@ class KeypointEncoder(nn.Module):
         layers: list[nn.Module] = []
         sizes = (3, *HIDDEN)
         for inputs, outputs in zip(sizes, HIDDEN, strict=False):
-            layers += [pointwise(inputs, outputs), norm_layer(norm_fn, outputs), activation_layer(ac_fn)]
-        last = pointwise(HIDDEN[-1], descriptor_size)
+            layers += [Pointwise(inputs, outputs), norm_layer(norm_fn, outputs), activation_layer(ac_fn)]
+        last = Pointwise(HIDDEN[-1], descriptor_size)
         assert last.bias is not None
         nn.init.zeros_(last.bias)
         self.encoder = nn.Sequential(*layers, last)

@@ -23,6 +23,8 @@ class InstanceNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = full_precision(x)
+        if x.shape[-1] == 0:
+            return x
         variance, mean = torch.var_mean(x, dim=-1, keepdim=True, correction=0)
         return (x - mean) * torch.rsqrt(variance + NORM_EPS)
 
@@ -47,6 +49,11 @@ def activation_layer(kind: str) -> nn.Module:
     raise ConfigurationError(f"ac_fn must be 'relu', 'gelu' or 'lrelu', got {kind!r}")
 
 
-def pointwise(inputs: int, outputs: int) -> nn.Conv1d:
-    """The same linear map at every keypoint of (B, inputs, N)."""
-    return nn.Conv1d(inputs, outputs, kernel_size=1)
+class Pointwise(nn.Conv1d):
+    """The same linear map at every keypoint of (B, inputs, N); N may be 0, which nn.Conv1d refuses."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, kernel_size=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if x.shape[-1] else x.new_zeros(x.shape[0], self.out_channels, 0)

@@ -14,7 +14,7 @@ from relpose_ros.networks.base import Network
 from relpose_ros.networks.imp.assignment import dual_softmax, sinkhorn
 from relpose_ros.networks.imp.attention import HEADS, AttentionLayer, SharedAttentionLayer
 from relpose_ros.networks.imp.keypoint_encoder import KeypointEncoder
-from relpose_ros.networks.imp.layers import full_precision, pointwise
+from relpose_ros.networks.imp.layers import Pointwise, full_precision
 from relpose_ros.networks.imp.mutual import Matches, mutual_matches
 from relpose_ros.networks.imp.state import Attention, MatchingState
 
@@ -64,7 +64,7 @@ class Matcher(Network):
         self.kenc = KeypointEncoder(descriptor_size, norm_fn, ac_fn)
         shared = [self.shares_attention(i) for i in range(iterations)]
         self.gnn = GraphLayers(shared, descriptor_size, norm_fn, ac_fn)
-        self.final_proj = nn.ModuleList([pointwise(descriptor_size, descriptor_size) for _ in shared])
+        self.final_proj = nn.ModuleList([Pointwise(descriptor_size, descriptor_size) for _ in shared])
 
     @classmethod
     def small_parameters(cls) -> dict[str, Any]:

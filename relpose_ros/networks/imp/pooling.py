@@ -18,6 +18,8 @@ def received(probabilities: Tensor) -> Tensor:
 
 def masked_lower_median(values: Tensor, mask: Tensor) -> Tensor:
     """The lower median (B, 1) of `values` (B, N) where `mask` (B, N); infinity where it is empty."""
+    if values.shape[1] == 0:
+        return values.new_full((values.shape[0], 1), torch.inf)
     ordered = values.masked_fill(~mask, torch.inf).sort(dim=1).values
     middle = (mask.sum(dim=1, keepdim=True) - 1).clamp(min=0) // 2
     return ordered.gather(1, middle)

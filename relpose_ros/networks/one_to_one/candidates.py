@@ -37,6 +37,7 @@ class CandidateNetwork(Network):
 
     input_names = ("context", "candidates")
     output_names = ("logits",)
+    net: nn.ModuleList
 
     def __init__(self, channels: Sequence[int], width: int) -> None:
         super().__init__()

@@ -11,8 +11,8 @@ from relpose_ros.networks.one_to_one.epipolar import homogeneous
 
 Method = Literal["eigh", "squaring"]
 
-WEIGHT_FLOOR = 1e-6
-"""A `floor` too small to matter beside eight inliers, and enough to make E unique without them."""
+WEIGHT_FLOOR = 1e-9
+"""A `floor` far below the noise of inliers (some 1e-6 each), and enough to make E unique without them."""
 
 SQUARINGS = 48
 """2^48 powers separate eigenvalues that differ by 1e-13 of the trace: about as fine as float64 can."""

@@ -45,7 +45,7 @@ class Pooling(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         shares = self.conv(features).softmax(dim=2)
-        pooled = features.permute(0, 3, 1, 2) @ shares.permute(0, 3, 2, 1)  # (B, C, channels, height)
+        pooled: Tensor = features.permute(0, 3, 1, 2) @ shares.permute(0, 3, 2, 1)
         return pooled.permute(0, 2, 3, 1)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +11,8 @@ from torch import Tensor, nn
 from relpose_ros.networks.one_to_one.blocks import CorrespondenceNetwork, Embedding, context_norm
 from relpose_ros.networks.one_to_one.eight_point import WEIGHT_FLOOR
 from relpose_ros.networks.one_to_one.graph import graph_features
-from relpose_ros.networks.one_to_one.oanet_iter import BLOCKS, with_residuals
-from relpose_ros.networks.one_to_one.order_aware import CHANNELS, OrderAwareStage
+from relpose_ros.networks.one_to_one.oanet_iter import with_residuals
+from relpose_ros.networks.one_to_one.order_aware import CHANNELS, CLUSTERS, OrderAwareStage, stage_parameters
 
 NEIGHBOURS = 20
 WIDTH = 64
@@ -59,16 +60,26 @@ class MS2DGNet(CorrespondenceNetwork):
 
     output_names: ClassVar[tuple[str, ...]] = ("logits_1", "logits_2")
 
-    def __init__(self, width: int = 6, compat: bool = False) -> None:
+    def __init__(
+        self, width: int = 6, compat: bool = False, blocks: int = 3, clusters: int = CLUSTERS
+    ) -> None:
         """`compat`: as in OANetIter."""
         super().__init__(width)
         self.floor = 0.0 if compat else WEIGHT_FLOOR
         self.layer_1_stage_1 = Embedding(width, WIDTH)
         self.att1_1 = NeighbourAttention()
         self.s1_1 = EdgeMaximum()
-        self.stage_1 = OrderAwareStage(self, BLOCKS, "_stage_1", channels_in=WIDTH + CHANNELS)
+        self.stage_1 = OrderAwareStage(self, blocks, clusters, "_stage_1", channels_in=WIDTH + CHANNELS)
         self.layer_1_stage_2 = Embedding(width + 2, CHANNELS)
-        self.stage_2 = OrderAwareStage(self, BLOCKS, "_stage_2")
+        self.stage_2 = OrderAwareStage(self, blocks, clusters, "_stage_2")
+
+    @classmethod
+    def small_parameters(cls) -> dict[str, Any]:
+        return {"blocks": 1, "clusters": 16}
+
+    @classmethod
+    def parameters_from(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+        return stage_parameters(shapes, "_stage_1")
 
     def forward(self, correspondences: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, N) of both stages; the second is the result. N >= 20, else ConfigurationError."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -10,9 +11,7 @@ from torch import Tensor
 from relpose_ros.networks.one_to_one.blocks import CorrespondenceNetwork, Embedding
 from relpose_ros.networks.one_to_one.eight_point import WEIGHT_FLOOR, inlier_weights, weighted_eight_point
 from relpose_ros.networks.one_to_one.epipolar import symmetric_epipolar_distance
-from relpose_ros.networks.one_to_one.order_aware import CHANNELS, OrderAwareStage
-
-BLOCKS = 3
+from relpose_ros.networks.one_to_one.order_aware import CHANNELS, CLUSTERS, OrderAwareStage, stage_parameters
 
 
 class OANetIter(CorrespondenceNetwork):
@@ -20,14 +19,25 @@ class OANetIter(CorrespondenceNetwork):
 
     output_names: ClassVar[tuple[str, ...]] = ("logits_1", "logits_2")
 
-    def __init__(self, width: int = 6, compat: bool = False) -> None:
+    def __init__(
+        self, width: int = 6, compat: bool = False, blocks: int = 3, clusters: int = CLUSTERS
+    ) -> None:
         """`compat`: the essential matrix between the stages without WEIGHT_FLOOR, as the original's."""
         super().__init__(width)
+        self.blocks = blocks
         self.floor = 0.0 if compat else WEIGHT_FLOOR
         self.layer_1_stage_1 = Embedding(width, CHANNELS)
-        self.stage_1 = OrderAwareStage(self, BLOCKS, "_stage_1")
+        self.stage_1 = OrderAwareStage(self, blocks, clusters, "_stage_1")
         self.layer_1_stage_2 = Embedding(width + 2, CHANNELS)
-        self.stage_2 = OrderAwareStage(self, BLOCKS, "_stage_2")
+        self.stage_2 = OrderAwareStage(self, blocks, clusters, "_stage_2")
+
+    @classmethod
+    def small_parameters(cls) -> dict[str, Any]:
+        return {"blocks": 1, "clusters": 16}
+
+    @classmethod
+    def parameters_from(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+        return stage_parameters(shapes, "_stage_1")
 
     def forward(self, correspondences: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, N) of both stages; the second is the result."""

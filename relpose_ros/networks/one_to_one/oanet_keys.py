@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
+import torch
 from torch import Tensor
 
 from relpose_ros.errors import ConfigurationError
+from relpose_ros.networks.one_to_one.oanet import OANet
+from relpose_ros.networks.one_to_one.oanet_iter import OANetIter
 
 _ROOTS = {"": "weights_init", "_stage_1": "weights_init", "_stage_2": "weights_iter.0"}
 _RESIDUAL = {"batchnorm_1": "conv.1", "Conv2d_1": "conv.3", "batchnorm_2": "conv.5", "Conv2d_2": "conv.7"}
@@ -16,14 +18,15 @@ _RESIDUAL |= {"short_cut": "shot_cut"}
 _FILTER = {"batchnorm_1": "conv1.1", "Conv2d_1": "conv1.3", "batchnorm_2": "conv2.0", "Conv2d_2": "conv2.2"}
 _FILTER |= {"batchnorm_3": "conv3.2", "Conv2d_3": "conv3.4"}
 _ASSIGNMENT = {"batchnorm": "conv.1", "Conv2d": "conv.3"}
+_FIRST_FILTERS = re.compile(r"Order_Aware_Filter_Block_\d+(_stage_1)?\.")
 _NAME = re.compile(
     r"(?P<kind>layer_1|layer_last|ResNet|Order_Aware_Filter_Block|OANET_pool|OANET_unpool)"
     r"(?:_(?P<number>\d+))?(?P<suffix>_stage_[12])?\.(?:(?P<part>[A-Za-z0-9_]+)\.)?(?P<leaf>\w+)"
 )
 
 
-def original_name(name: str) -> str:
-    """The original's name of a tensor of OANet (six blocks each) or OANetIter (three, `_stage_`).
+def original_name(name: str, blocks: int) -> str:
+    """The original's name of a tensor of OANet or OANetIter, whose stages have `blocks` (6, 3).
 
     Raises ConfigurationError if it is no name of these networks.
     """
@@ -32,7 +35,6 @@ def original_name(name: str) -> str:
         raise ConfigurationError(f"expected the name of a tensor of OANet or OANetIter; got {name!r}")
     kind, part, leaf = found["kind"], found["part"] or "", found["leaf"]
     root = _ROOTS[found["suffix"] or ""]
-    blocks = 3 if found["suffix"] else 6
     place = _place(kind, int(found["number"] or 1) - 1, blocks, part)
     return f"{root}.{place}.{leaf}"
 
@@ -51,15 +53,16 @@ def _place(kind: str, index: int, blocks: int, part: str) -> str:
 
 def to_original(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A state dict of OANet or OANetIter as the original would save it."""
-    return {original_name(k): v.transpose(1, 3) if _is_embedding(k) else v for k, v in state.items()}
+    blocks = len({name.split(".")[0] for name in state if _FIRST_FILTERS.match(name)})
+    return {original_name(k, blocks): v.transpose(1, 3) if _is_embedding(k) else v for k, v in state.items()}
 
 
-def from_original(state: Mapping[str, Tensor], network: Any) -> dict[str, Tensor]:
+def from_original(state: Mapping[str, Tensor], network: OANet | OANetIter) -> dict[str, Tensor]:
     """The original's state dict as `network` (OANet or OANetIter) names and shapes it, for a strict load.
 
     Raises ConfigurationError that lists what is missing or left over.
     """
-    wanted = {name: original_name(name) for name in network.state_dict()}
+    wanted = {name: original_name(name, network.blocks) for name in network.state_dict()}
     missing, surplus = set(wanted.values()) - set(state), set(state) - set(wanted.values())
     if missing or surplus:
         raise ConfigurationError(
@@ -71,6 +74,15 @@ def from_original(state: Mapping[str, Tensor], network: Any) -> dict[str, Tensor
         name: state[old].transpose(1, 3) if _is_embedding(name) else state[old]
         for name, old in wanted.items()
     }
+
+
+def translate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """As `from_original`, the network told by the state dict itself: iterated or not, 4 or 6 inputs wide."""
+    width = int(state["weights_init.conv1.weight"].shape[1]) if "weights_init.conv1.weight" in state else 4
+    iterated = any(name.startswith("weights_iter.") for name in state)
+    with torch.device("meta"):
+        network = OANetIter(width=width) if iterated else OANet(width=width)
+    return from_original(state, network)
 
 
 def _is_embedding(name: str) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -14,11 +17,11 @@ CLUSTERS = 500
 class Assignment(nn.Module):
     """Scores (B, clusters, N) of each correspondence for each cluster, from features (B, C, N, 1)."""
 
-    def __init__(self) -> None:
+    def __init__(self, clusters: int) -> None:
         super().__init__()
         self.context_norm = context_norm(CHANNELS)
         self.batchnorm = nn.BatchNorm2d(CHANNELS)
-        self.Conv2d = nn.Conv2d(CHANNELS, CLUSTERS, 1)
+        self.Conv2d = nn.Conv2d(CHANNELS, clusters, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         scores: Tensor = self.Conv2d(torch.relu(self.batchnorm(self.context_norm(features))))
@@ -26,15 +29,15 @@ class Assignment(nn.Module):
 
 
 class OrderAwareFilter(nn.Module):
-    """A residual block over clusters (B, C, 500, 1): along C, then along the clusters, then along C."""
+    """A residual block over clusters (B, C, clusters, 1): along C, then along the clusters, then along C."""
 
-    def __init__(self) -> None:
+    def __init__(self, clusters: int) -> None:
         super().__init__()
         self.context_norm = context_norm(CHANNELS)
         self.batchnorm_1 = nn.BatchNorm2d(CHANNELS)
         self.Conv2d_1 = nn.Conv2d(CHANNELS, CHANNELS, 1)
-        self.batchnorm_2 = nn.BatchNorm2d(CLUSTERS)
-        self.Conv2d_2 = nn.Conv2d(CLUSTERS, CLUSTERS, 1)
+        self.batchnorm_2 = nn.BatchNorm2d(clusters)
+        self.Conv2d_2 = nn.Conv2d(clusters, clusters, 1)
         self.batchnorm_3 = nn.BatchNorm2d(CHANNELS)
         self.Conv2d_3 = nn.Conv2d(CHANNELS, CHANNELS, 1)
 
@@ -50,11 +53,16 @@ class OrderAwareFilter(nn.Module):
 class OrderAwareStage:
     """One pass of OANet. Its modules belong to the network, whose published state-dict names are flat.
 
-    `blocks` residual blocks, pooling to 500 clusters, `blocks` filters, un-pooling, `blocks` residual blocks.
+    `blocks` residual blocks, pooling to `clusters`, `blocks` filters, un-pooling, `blocks` residual blocks.
     """
 
     def __init__(
-        self, network: nn.Module, blocks: int, suffix: str = "", channels_in: int = CHANNELS
+        self,
+        network: nn.Module,
+        blocks: int,
+        clusters: int,
+        suffix: str = "",
+        channels_in: int = CHANNELS,
     ) -> None:
         numbers = range(1, blocks + 1)
         self.before = [f"ResNet_{i}{suffix}" for i in numbers]
@@ -64,10 +72,10 @@ class OrderAwareStage:
         self.last = f"layer_last{suffix}"
         for i, name in enumerate(self.before):
             network.add_module(name, PreActivationBlock(CHANNELS if i else channels_in, CHANNELS))
-        network.add_module(self.pool, Assignment())
+        network.add_module(self.pool, Assignment(clusters))
         for name in self.filters:
-            network.add_module(name, OrderAwareFilter())
-        network.add_module(self.unpool, Assignment())
+            network.add_module(name, OrderAwareFilter(clusters))
+        network.add_module(self.unpool, Assignment(clusters))
         for i, name in enumerate(self.after):
             network.add_module(name, PreActivationBlock(CHANNELS if i else 2 * CHANNELS, CHANNELS))
         network.add_module(self.last, nn.Conv2d(CHANNELS, 1, 1))
@@ -86,3 +94,13 @@ class OrderAwareStage:
         for name in self.after:
             features = network.get_submodule(name)(features)
         return logits_of(network.get_submodule(self.last)(features))
+
+
+def stage_parameters(shapes: Mapping[str, tuple[int, ...]], suffix: str = "") -> dict[str, Any]:
+    """Width, blocks and clusters that the shapes of a state dict tell."""
+    filters = [f"Order_Aware_Filter_Block_{i}{suffix}.Conv2d_1.weight" for i in range(1, len(shapes))]
+    return {
+        "width": shapes[f"layer_1{suffix}.Conv2d.weight"][3],
+        "blocks": sum(name in shapes for name in filters),
+        "clusters": shapes[f"OANET_pool{suffix}.Conv2d.weight"][0],
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from relpose_ros.checkpoints.state_dicts import recognise
 from relpose_ros.networks.registry import ARCHITECTURES, build_network
 from relpose_ros.networks.relpose_gnn.families import (
     R1,
@@ -36,6 +37,13 @@ def test_two_weight_sets_are_the_release_and_never_r1():
 def test_an_unusual_width_is_kept():
     assert recognise_family(shapes("r3", dimension=64)).parameters["dimension"] == 64
     assert RelPoseGNN.parameters_from(shapes("r2"))["neighbours"] == 4
+
+
+@pytest.mark.parametrize(
+    ("family", "hint"), [(RELEASE, None), (R3, None), (R2, None), (R1, "relpose_gnn.r1")]
+)
+def test_checkpoints_are_given_the_variant_they_were_made_with(family, hint):
+    assert recognise(shapes(family.name), "relpose_gnn", hint) == (f"relpose_gnn.{family.name}", {})
 
 
 @pytest.mark.parametrize("drop", ["proj_edge.weight", "gnn1.mlp.0.weight"])

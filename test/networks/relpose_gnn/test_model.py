@@ -31,10 +31,9 @@ def test_dropout_is_off_in_eval_mode_and_on_with_compat(small, nodes):
 
 
 def test_compat_dropout_is_unbiased_and_only_before_the_heads(small, nodes):
-    network, compat = small(), small(compat=True)
-    draws = torch.stack([compat.poses(nodes)[1] for _ in range(600)])
+    draws = small(compat=True).poses(nodes[:1].expand(600, -1, -1))[1]
     spread = draws.std(dim=0) / len(draws) ** 0.5
-    assert ((draws.mean(dim=0) - network.poses(nodes)[1]).abs() < 5 * spread + 1e-6).all()
+    assert ((draws.mean(dim=0) - small().poses(nodes[:1])[1][0]).abs() < 5 * spread + 1e-6).all()
 
 
 def test_training_drops_out_unless_told_otherwise(small):
@@ -61,8 +60,7 @@ def test_rounds_follow_the_schedule(small, nodes):
     both = small(weight_sets=2, schedule=[0, 1])
     both.load_state_dict(shared.state_dict())
     assert not torch.allclose(shared.poses(nodes)[1], both.poses(nodes)[1])
-    state = {k.replace("gnn1.", "gnn2.") if "gnn1." in k else k: v for k, v in shared.state_dict().items()}
-    both.load_state_dict({**shared.state_dict(), **{k: v for k, v in state.items() if "gnn2." in k}})
+    both.gnn2.load_state_dict(shared.gnn1.state_dict())
     torch.testing.assert_close(shared.poses(nodes)[1], both.poses(nodes)[1])
 
 

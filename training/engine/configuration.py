@@ -1,0 +1,172 @@
+"""Typed configuration: a dataclass per recipe, from YAML and `key=value`, refused before anything loads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from relpose_ros.errors import ConfigurationError
+
+STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True, arbitrary_types_allowed=False)
+"""Every configuration is a pydantic dataclass of this kind; the docstring under a field is its help."""
+
+Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(gt=0)]
+
+C = TypeVar("C", bound="EngineConfig")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class EngineConfig:
+    """What every recipe's configuration has."""
+
+    out: Path
+    """Folder of this run: state, checkpoints, metrics. A run that is there already is continued."""
+    seed: Count = 0
+    """Everything random follows from it."""
+    device: Literal["auto", "cpu", "cuda", "xla", "xla-spmd"] = "auto"
+    """Where to compute; auto takes a GPU where there is one. xla is a TPU: one process a core, or SPMD."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 computes in mixed precision; weights and optimizer stay in float32."""
+    steps: Positive = 1000
+    """Optimizer steps in all."""
+    batch_size: Positive = 8
+    """Samples in a step, on each device."""
+    accumulate: Positive = 1
+    """Batches whose gradients are added up before a step."""
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """Which optimizer."""
+    learning_rate: Rate = 1e-3
+    """After the warm-up."""
+    momentum: Share = 0.9
+    """Of SGD."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled with adamw, coupled (L2) otherwise."""
+    schedule: Literal["constant", "cosine", "linear", "step"] = "constant"
+    """How the learning rate goes on after the warm-up; cosine and linear end at zero."""
+    warmup_steps: Count = 0
+    """Steps in which the learning rate rises linearly from zero."""
+    step_size: Positive = 1000
+    """Of the schedule `step`: after so many steps the rate is multiplied by `step_factor`."""
+    step_factor: Share = 0.5
+    """Of the schedule `step`."""
+    clip_norm: Rate | None = None
+    """Largest norm of all gradients together."""
+    ema: Share | None = None
+    """Decay of the moving average of the weights, which is then validated and saved; as 0.999."""
+    workers: Count = 0
+    """Processes that load data; any number gives the same samples."""
+    save_every: Positive = 200
+    """Steps between saved states, from which a killed run goes on."""
+    validate_every: Positive = 500
+    """Steps between validations; the best checkpoint is chosen by them."""
+    log_every: Positive = 20
+    """Steps between lines in metrics.jsonl."""
+
+
+def load_config(cls: type[C], file: str | Path | None = None, overrides: Sequence[str] = ()) -> C:
+    """A configuration from a YAML file and `key=value` words, which win.
+
+    Raises ConfigurationError naming every key or value that does not fit, before anything else is loaded.
+    """
+    values = {**_read_yaml(file), **dict(map(_parse_override, overrides))}
+    try:
+        return TypeAdapter(cls).validate_python(values)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(cls, error)) from None
+
+
+def dump_config(config: EngineConfig) -> dict[str, Any]:
+    """A configuration as plain values that JSON and YAML can hold."""
+    plain: dict[str, Any] = TypeAdapter(type(config)).dump_python(config, mode="json")
+    return plain
+
+
+def config_hash(config: EngineConfig) -> str:
+    """Identifies what is trained: sixteen digits that do not depend on where the run is kept."""
+    values = {key: value for key, value in dump_config(config).items() if key != "out"}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def describe_config(cls: type[EngineConfig]) -> list[tuple[str, str, str]]:
+    """Rows (key=default, kind, help) of every field."""
+    properties = TypeAdapter(cls).json_schema()["properties"]
+    return [
+        (
+            f"{field.name}={_default(field.default)}",
+            _kind(properties[field.name]),
+            " ".join(properties[field.name].get("description", "").split()),
+        )
+        for field in fields(cls)
+    ]
+
+
+def _default(value: Any) -> str:
+    if value is MISSING:
+        return "(needed)"
+    return json.dumps(value) if value is None or isinstance(value, bool | list | tuple) else str(value)
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """`integer`, `a|b|c` and the like."""
+    if "enum" in schema:
+        return "|".join(map(str, schema["enum"]))
+    if "anyOf" in schema:
+        return " or ".join(_kind(option) for option in schema["anyOf"])
+    return str(schema.get("const", schema.get("format", schema.get("type", ""))))
+
+
+def _read_yaml(file: str | Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        content = yaml.safe_load(Path(file).read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(
+            f"{file}: expected a YAML file of key: value, cannot read it: {error}"
+        ) from None
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{file}: expected key: value lines, found {type(content).__name__}")
+    return content
+
+
+def _parse_override(word: str) -> tuple[str, Any]:
+    key, mark, value = word.partition("=")
+    if not mark or not key.isidentifier():
+        raise ConfigurationError(f"expected key=value, got {word!r}")
+    try:
+        return key, _number(yaml.safe_load(value), value)
+    except yaml.YAMLError:
+        raise ConfigurationError(f"{word!r}: {value!r} is no YAML value") from None
+
+
+def _number(parsed: Any, text: str) -> Any:
+    """YAML takes 1e-3 (without a dot) for text; nobody who types it does."""
+    try:
+        return float(text) if isinstance(parsed, str) else parsed
+    except ValueError:
+        return parsed
+
+
+def _explain(cls: type[EngineConfig], error: ValidationError) -> str:
+    known = ", ".join(field.name for field in fields(cls))
+    lines = []
+    for problem in error.errors():
+        key = ".".join(map(str, problem["loc"]))
+        if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            lines.append(f"unknown key {key!r}; there are: {known}")
+        elif problem["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
+            lines.append(f"{key} is needed: {key}=...")
+        else:
+            lines.append(f"{key}={problem['input']!r}: {problem['msg']}")
+    return "\n".join(dict.fromkeys(lines))

@@ -1,0 +1,184 @@
+"""Where a process computes and how it talks to the others: the same calls on a CPU, GPUs, nodes and TPUs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from relpose_ros.errors import ConfigurationError
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Place:
+    """This process among all: `rank` of `world`, and its number on this machine."""
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+
+
+class Device(ABC):
+    """What the loop needs. One object a process."""
+
+    place: Place
+    torch_device: torch.device
+    batch_factor: int = 1
+    """How many devices one process feeds: its batches are so many times larger."""
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and talks."""
+        return self.place.rank == 0
+
+    @abstractmethod
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module on the device, its gradients averaged over all processes."""
+
+    @abstractmethod
+    def feed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches on the device."""
+
+    @abstractmethod
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        """One step of the optimizer."""
+
+    @abstractmethod
+    def gather(self, value: Any) -> list[Any]:
+        """This value of every process, by rank: numbers, strings and arrays in nested containers."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Leave the group."""
+
+    def autocast(self, precision: str) -> AbstractContextManager[Any]:
+        """Mixed precision."""
+        if precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.torch_device.type, torch.bfloat16)
+
+    def without_sync(self, module: nn.Module) -> AbstractContextManager[Any]:
+        """Gradients stay in this process: for all but the last of accumulated batches."""
+        return nullcontext()
+
+    def fetch(self, values: dict[str, Tensor]) -> dict[str, float]:
+        """Numbers of the device on the host. On a TPU this waits: do it seldom."""
+        return {name: float(value) for name, value in values.items()}
+
+    def mean(self, values: dict[str, float]) -> dict[str, float]:
+        """The mean of every number over all processes."""
+        everyone = self.gather(values)
+        return {name: sum(v[name] for v in everyone) / len(everyone) for name in values}
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is true in any process."""
+        return any(self.gather(flag)) if self.place.world > 1 else flag
+
+    def barrier(self) -> None:
+        """Wait for all."""
+        self.gather(None)
+
+
+class TorchDevice(Device):
+    """A CPU or a GPU, alone or one of many under torchrun or Slurm."""
+
+    def __init__(self, kind: str, place: Place) -> None:
+        self.place = place
+        self.torch_device = torch.device(kind, place.local_rank) if kind == "cuda" else torch.device(kind)
+        if kind == "cuda":
+            torch.cuda.set_device(self.torch_device)
+        if place.world > 1:
+            torch.distributed.init_process_group(
+                "nccl" if kind == "cuda" else "gloo", rank=place.rank, world_size=place.world
+            )
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        module = module.to(self.torch_device)
+        if self.place.world == 1:
+            return module
+        return nn.parallel.DistributedDataParallel(module)
+
+    def feed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            yield {name: value.to(self.torch_device, non_blocking=True) for name, value in batch.items()}
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.step()
+
+    def without_sync(self, module: nn.Module) -> AbstractContextManager[Any]:
+        if isinstance(module, nn.parallel.DistributedDataParallel):
+            return module.no_sync()
+        return nullcontext()
+
+    def gather(self, value: Any) -> list[Any]:
+        if self.place.world == 1:
+            return [value]
+        everyone: list[Any] = [None] * self.place.world
+        torch.distributed.all_gather_object(everyone, value)
+        return everyone
+
+    def close(self) -> None:
+        if self.place.world > 1:
+            torch.distributed.destroy_process_group()
+
+
+def find_place(environment: dict[str, str] | None = None) -> Place:
+    """Rank and world from torchrun or from Slurm; alone if there is neither.
+
+    Under Slurm, MASTER_ADDR and MASTER_PORT are set from the job, if they are not. Raises ConfigurationError
+    for numbers that make no sense.
+    """
+    env = dict(os.environ) if environment is None else environment
+    try:
+        if "RANK" in env:
+            return Place(int(env["RANK"]), int(env["WORLD_SIZE"]), int(env.get("LOCAL_RANK", 0)))
+        if int(env.get("SLURM_NTASKS", 1)) > 1 and "SLURM_PROCID" in env:
+            _name_slurm_master(env)
+            return Place(int(env["SLURM_PROCID"]), int(env["SLURM_NTASKS"]), int(env.get("SLURM_LOCALID", 0)))
+    except (KeyError, ValueError) as error:
+        raise ConfigurationError(
+            f"the launcher's environment is incomplete: {error}; start with torchrun"
+        ) from None
+    return Place()
+
+
+def _name_slurm_master(env: dict[str, str]) -> None:
+    if "MASTER_ADDR" not in env:
+        hosts = ["scontrol", "show", "hostnames", env["SLURM_NODELIST"]]
+        try:
+            first = subprocess.run(hosts, capture_output=True, text=True, check=True).stdout.split()[0]
+        except (OSError, subprocess.CalledProcessError, IndexError) as error:
+            raise ConfigurationError(f"cannot tell the first Slurm node: {error}; set MASTER_ADDR") from None
+        os.environ["MASTER_ADDR"] = first
+    os.environ.setdefault("MASTER_PORT", str(20000 + int(env.get("SLURM_JOB_ID", 0)) % 20000))
+
+
+def run_on_device(kind: str, worker: Callable[[Device], None]) -> None:
+    """Call `worker` with its device, in every process that this one starts (a TPU has one a core).
+
+    `kind` is auto, cpu, cuda, xla or xla-spmd. Raises ConfigurationError if there is no such device here.
+    """
+    if kind.startswith("xla"):
+        from relpose_training.engine.xla import run_on_xla
+
+        run_on_xla(spmd=kind == "xla-spmd", worker=worker)
+        return
+    has_gpu = torch.cuda.is_available()
+    if kind == "cuda" and not has_gpu:
+        raise ConfigurationError(
+            "device=cuda: torch sees no GPU here; install a CUDA build of torch, or device=cpu"
+        )
+    device = TorchDevice("cuda" if has_gpu and kind != "cpu" else "cpu", find_place())
+    try:
+        worker(device)
+    finally:
+        device.close()

@@ -1,0 +1,72 @@
+"""What a recipe is: a configuration, a module with a loss, data, and a way to tell better from worse."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from relpose_ros.networks.base import Network
+from relpose_training.data.stream import Dataset
+from relpose_training.engine.configuration import EngineConfig
+from relpose_training.engine.device import Place
+
+C = TypeVar("C", bound=EngineConfig)
+
+Scores = Mapping[str, NDArray[np.floating[Any]]]
+
+
+class TrainingModule(nn.Module):
+    """A network and its loss. The engine distributes, compiles and differentiates this.
+
+    `forward(batch, step)` gives scalar tensors, of which `loss` is minimised and all are logged. Shapes do
+    not change from step to step. `step` is the number of optimizer steps before this one.
+    """
+
+    network: Network
+
+    def forward(self, batch: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+    def score(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Values (B,) for each sample of a validation batch; in eval mode, without gradients."""
+        raise NotImplementedError
+
+
+class Recipe(ABC, Generic[C]):
+    """One system's training. Made in every process; must not draw random numbers before `module`."""
+
+    name: ClassVar[str]
+    config_class: ClassVar[type[EngineConfig]]
+    best: ClassVar[tuple[str, str]]
+    """The validation metric that picks the best checkpoint, and whether "max" or "min" is better."""
+
+    def __init__(self, config: C) -> None:
+        self.config = config
+
+    @abstractmethod
+    def module(self) -> TrainingModule:
+        """The network with initial weights, and its loss."""
+
+    @abstractmethod
+    def training_data(self, place: Place) -> Dataset:
+        """What this process trains on. Raises DatasetError if it is not there or broken."""
+
+    @abstractmethod
+    def validation_data(self, place: Place) -> Dataset:
+        """What this process validates on: never the test split."""
+
+    @abstractmethod
+    def summarise(self, scores: Scores) -> dict[str, float]:
+        """Metrics of the scores (M,) of all validation samples."""
+
+    @abstractmethod
+    def checkpoint(self) -> dict[str, Any]:
+        """`network`, `parameters`, `licence` and `data` of the CheckpointInfo that it makes."""
+
+    def start(self, module: TrainingModule) -> None:
+        """Called once on a new run, before the first step (weights to start from, cluster centres)."""
