@@ -118,7 +118,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 $(STAMPS)/learned: $(STAMPS)/package tools/reachable.py
 	@echo "setup: torch and ONNX Runtime (for networks and training)"
 	@index=$$($(BIN)/python tools/reachable.py "$(TORCH_INDEX)"); \
-	$(PIP) $${index:+--extra-index-url "$$index"} -e '.[learned]' --no-build-isolation
+	$(PIP) $${index:+--extra-index-url "$$index"} -e '.[learned,training]' --no-build-isolation
 	@touch $@
 
 $(STAMPS)/bench: $(STAMPS)/learned

@@ -41,10 +41,11 @@ def setup_cfg() -> configparser.ConfigParser:
 
 
 def requirements() -> list[Requirement]:
-    """What is needed always, and for networks."""
+    """What is needed always, for networks, and for training."""
     stated = (
         setup_cfg()["options"]["install_requires"],
         setup_cfg()["options.extras_require"]["learned"],
+        setup_cfg()["options.extras_require"]["training"],
     )
     lines = "\n".join(stated).split("\n")
     return [Requirement(line) for line in lines if line and not line.startswith("#")]

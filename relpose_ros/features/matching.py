@@ -34,6 +34,10 @@ class NearestNeighbours:
     ratio: NDArray[np.float32]
     mutual: NDArray[np.bool_]
 
+    def passing(self, ratio: float) -> NDArray[np.intp]:
+        """Those that are nearest both ways and whose ratio is below `ratio` (Lowe 2004), in order."""
+        return np.flatnonzero(self.mutual & (self.ratio < ratio))
+
 
 def nearest_neighbours(query: Descriptors, reference: Descriptors) -> NearestNeighbours:
     """Nearest of L2-normalised `reference` (M, D) to each of `query` (N, D), by cosine."""
@@ -61,5 +65,5 @@ def match(query: Descriptors, reference: Descriptors, ratio: float = 0.85) -> Fe
     nearest (Lowe 2004). Sorted by index in `query`.
     """
     nearest = nearest_neighbours(query, reference)
-    kept = np.flatnonzero(nearest.mutual & (nearest.ratio < ratio))
+    kept = nearest.passing(ratio)
     return FeatureMatches(np.stack([kept, nearest.index[kept]], axis=1), nearest.distance[kept])

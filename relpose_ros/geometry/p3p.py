@@ -75,8 +75,7 @@ def _symmetric(xx: Array, xy: Array, xz: Array, yy: Array, yz: Array, zz: Array)
 
 
 def _line_pair(first: Array, second: Array) -> tuple[Array, Array]:
-    """Two lines (3, 2, N) on which all intersections of two conics (3, 3, N) lie, and a conic to cut them
-    with.
+    """Two lines (3, 2, N) through all intersections of two conics (3, 3, N), and a conic to cut them with.
 
     A member P + g Q of the pencil with determinant zero is a pair of lines; P and Q are the conics in the
     order that keeps g small.

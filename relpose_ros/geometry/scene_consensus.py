@@ -22,11 +22,12 @@ Mask = NDArray[np.bool_]
 @dataclass(frozen=True)
 class SceneRansacOptions:
     """Units of `threshold` and `max_error`: pixels for rays, metres for the points of a depth camera.
-     `threshold`: how far off an inlier may be; `max_error`: what a larger error counts as; `sharpness`: scale
-    of the scores before their softmax (alpha in the paper); `hypotheses`: how many are kept; `max_draws`: how
-    many minimal sets are tried at most; `min_inliers` and `min_share` of all cells: a pose with fewer is a
-    failure (a wrong one is agreed with by chance); `cheirality`: a point behind the camera agrees with nothing
-    (False: it may, as in the published code).
+
+    `threshold`: how far off an inlier may be; `max_error`: what a larger error counts as; `sharpness`:
+    scale of the scores before their softmax (alpha in the paper); `hypotheses`: how many are kept;
+    `max_draws`: how many minimal sets are tried at most; `min_inliers` and `min_share` of all cells: a pose
+    with fewer is a failure (a wrong one is agreed with by chance); `cheirality`: a point behind the camera
+    agrees with nothing (False: it may, as in the published code).
     """
 
     threshold: float = 10.0
@@ -106,9 +107,10 @@ def refine_on_inliers(
     rough: float = 1e-3,
 ) -> tuple[Rigid, Mask]:
     """Fit to the inliers, find them again, until they are no more than before.
-     Returns the pose and the cells (N,) bool that it is the least-squares optimum of, to `tolerance` in metres
-    and radians; on the way there `rough` will do. Where no more cells than `targets.minimum` agree with `start`
-    it is returned, with no cell.
+
+    Returns the pose and the cells (N,) bool that it is the least-squares optimum of, to `tolerance` in
+    metres and radians; on the way there `rough` will do. Where no more cells than `targets.minimum` agree
+    with `start` it is returned, with no cell.
     """
     pose, used = start, np.zeros(len(points), np.bool_)
     best = targets.minimum

@@ -1,5 +1,6 @@
 """Minimal sets and hypotheses as the published DSAC* code draws them with one thread: for comparison with it.
- Differences from `scene_hypotheses`: its random numbers; one set after the other until it has its number of
+
+Differences from `scene_hypotheses`: its random numbers; one set after the other until it has its number of
 hypotheses; a set counts only if all of its own cells agree with the pose (a fourth cell picks the P3P
 solution), in front of the camera or not; a cell may be drawn twice. Where its search of 10^6 sets a
 hypothesis ends without one, it goes on with the last bad pose; here the hypotheses are then fewer.

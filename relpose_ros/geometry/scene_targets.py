@@ -177,10 +177,10 @@ def cell_targets(
 ) -> tuple[RayTargets, NDArray[np.bool_]]:
     """The rays of the cells of a coordinate map (row by row, N = height * width), and which exist.
 
-    A cell is seen at the centre of its `stride` x `stride` pixels: `stride * (x + 0.5) - 0.5`. A distorted
-    camera has no ray for some cells at the rim: drop those.
+    Cell x speaks of pixel `stride * x + stride // 2`, the convention of DSAC*: labels are sampled there. A
+    distorted camera has no ray for some cells at the rim: drop those.
     """
     x, y = np.meshgrid(np.arange(width), np.arange(height))
-    pixels = stride * (np.stack([x.ravel(), y.ravel()], axis=1) + 0.5) - 0.5
+    pixels = stride * np.stack([x.ravel(), y.ravel()], axis=1) + stride // 2
     rays = camera.rays(pixels)
     return RayTargets(rays, camera.focal), np.asarray(np.isfinite(rays).all(axis=1))

@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from relpose_ros.errors import ConfigurationError
 from relpose_ros.features.base import Features
+from relpose_ros.features.pruning import Judge, Pruner, size_for
 from relpose_ros.features.registry import make_extractor
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.localization.arbiter import Arbiter
@@ -29,18 +31,22 @@ MIN_FEATURES = 20
 class Localizer:
     """Localizes frames in a map. One call at a time; make one per thread.
 
-    `options` is a profile's name or LocalizerOptions. Raises ConfigurationError when this
-    software lacks the map's feature type.
+    `options` is a profile's name or LocalizerOptions; `pruner` takes the place of the one whose
+    checkpoint they name. Raises ConfigurationError when this software lacks the map's feature type,
+    CheckpointError when that checkpoint is none of a pruner.
     """
 
-    def __init__(self, map_: Map, options: LocalizerOptions | str = "default") -> None:
+    def __init__(
+        self, map_: Map, options: LocalizerOptions | str = "default", pruner: Judge | None = None
+    ) -> None:
         self.map = map_
         self.options = options_for(options) if isinstance(options, str) else options
+        prune = self._pruners(pruner)
         self.calibration = Calibration.from_dict(map_.calibration)
         self._extractor = make_extractor(map_.feature, self.options.max_keypoints, self.options.image_scale)
         self._index = DescriptorIndex(map_.global_descriptors)
-        self._structure = StructureLocalizer(map_, self.options.structure)
-        self._relative = RelativeLocalizer(map_, self.options.relative)
+        self._structure = StructureLocalizer(map_, self.options.structure, pruner=prune["structure"])
+        self._relative = RelativeLocalizer(map_, self.options.relative, prune["relative"])
         self._arbiter = Arbiter(self.calibration, self.options.arbiter)
         self._threads = ThreadpoolController()
         # Derived once, here: the first frame of a robot must not wait for it.
@@ -128,6 +134,18 @@ class Localizer:
     def neighbour(self, name: str, score: float = 0.0) -> Neighbour:
         """The reference of that name as a neighbour. Raises MapError if the map lacks it."""
         return self._neighbour(self.map.index_of([name])[0], score)
+
+    def _pruners(self, given: Judge | None) -> dict[str, Judge | None]:
+        """For each road what judges its matches, if anything. Raises ConfigurationError for other roads."""
+        options, roads = self.options, ("structure", "relative")
+        unknown = set(options.pruned_roads) - set(roads)
+        if unknown:
+            raise ConfigurationError(
+                f"pruned_roads: expected some of {', '.join(roads)}, got {', '.join(sorted(unknown))}"
+            )
+        if given is None and options.pruner is not None:
+            given = Pruner(options.pruner, size_for(options.max_keypoints), options.pruner_threshold)
+        return {road: given if road in options.pruned_roads else None for road in roads}
 
     def _neighbour(self, index: int, score: float) -> Neighbour:
         pose = self.map.reference_poses[index]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.localization.arbiter import ArbiterOptions
@@ -18,7 +19,9 @@ class LocalizerOptions:
     of them, strongest first, the structure road starts with; `neighbours`: references
     retrieved; `weak_below`: with fewer inliers than this the structure road is tried again with
     all keypoints, and then the relative road is taken too; `rerank`: k-reciprocal re-ranking of
-    what was retrieved; `seed`.
+    what was retrieved; `seed`. `pruner`: checkpoint of a correspondence network that judges the
+    matches of `pruned_roads` before their solvers see them (features/pruning.py; None: none does);
+    `pruner_threshold`: a match is kept whose weight (0..1) reaches it.
     """
 
     max_keypoints: int = 1500
@@ -28,6 +31,9 @@ class LocalizerOptions:
     weak_below: int = 30
     rerank: bool = False
     seed: int = 0
+    pruner: str | Path | None = None
+    pruner_threshold: float = 0.5
+    pruned_roads: tuple[str, ...] = ("structure", "relative")
     structure: StructureOptions = field(default_factory=StructureOptions)
     relative: RelativeOptions = field(default_factory=RelativeOptions)
     arbiter: ArbiterOptions = field(default_factory=ArbiterOptions)

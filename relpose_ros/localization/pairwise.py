@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from relpose_ros.features.matching import match
+from relpose_ros.features.matching import nearest_neighbours
+from relpose_ros.features.pruning import Judge
+from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.covariance import residual_covariance, rotate_covariance
 from relpose_ros.geometry.refinement import Correspondences, linearize, refine_pose
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.geometry.robust import RansacOptions, relative_pose, shared_focal
 from relpose_ros.localization.query import Neighbour, Query
-from relpose_ros.maps.bundle import Map
+from relpose_ros.maps.bundle import Map, ReferenceFeatures
 
 Array = NDArray[np.float64]
 
@@ -36,7 +38,8 @@ class RelativePose:
 
     `covariance` (6, 6) in ROS order, in the reference camera's axes, not calibrated. Without
     `scale_known` the translation is a direction of length 1, and its covariance says so by a
-    variance of 1 along it. `query_rays` and `reference_rays` (inliers, 2) on z = 1.
+    variance of 1 along it. `matches`: those that a pruner judged, kept or not. `query_rays` and
+    `reference_rays` (inliers, 2) on z = 1.
     """
 
     reference: str
@@ -51,16 +54,16 @@ class RelativePose:
 
 
 def estimate_relative_pose(
-    map_: Map, query: Query, neighbour: Neighbour, options: RelativeOptions
+    map_: Map, query: Query, neighbour: Neighbour, options: RelativeOptions, pruner: Judge | None = None
 ) -> RelativePose | None:
     """By the essential matrix of matched features; None when too few of them agree."""
     stored = map_.features[neighbour.index]
     camera = map_.cameras[neighbour.index]
-    matches = match(query.features.descriptors, stored.descriptors, options.ratio)
-    if len(matches.pairs) < options.min_inliers:
+    pairs, matches = _matched(query, stored, camera, options, pruner)
+    if len(pairs) < options.min_inliers:
         return None
-    query_rays = query.rays[matches.pairs[:, 0]]
-    reference_rays = camera.rays(stored.keypoints[matches.pairs[:, 1]])
+    query_rays = query.rays[pairs[:, 0]]
+    reference_rays = camera.rays(stored.keypoints[pairs[:, 1]])
     focal = shared_focal(query.camera, camera)
     ransac = RansacOptions(options.max_error_px, 50, 1000, query.seed)
     robust = relative_pose(query_rays, reference_rays, focal, ransac)
@@ -69,7 +72,7 @@ def estimate_relative_pose(
     inlier = robust.inliers & _same_side(robust.pose, query_rays, reference_rays)
     if inlier.sum() < options.min_inliers:
         return None
-    landmark = stored.landmarks[matches.pairs[inlier, 1]]
+    landmark = stored.landmarks[pairs[inlier, 1]]
     pose, covariance, metric = _scaled(
         map_, query, neighbour, robust.pose, landmark, query_rays[inlier], options
     )
@@ -79,11 +82,24 @@ def estimate_relative_pose(
         pose,
         covariance,
         int(inlier.sum()),
-        len(matches.pairs),
+        matches,
         metric,
         query_rays[inlier],
         reference_rays[inlier],
     )
+
+
+def _matched(
+    query: Query, stored: ReferenceFeatures, camera: Camera, options: RelativeOptions, pruner: Judge | None
+) -> tuple[NDArray[np.intp], int]:
+    """Pairs (M, 2) of query features and stored ones, and how many there were before pruning."""
+    nearest = nearest_neighbours(query.features.descriptors, stored.descriptors)
+    kept = nearest.passing(options.ratio)
+    count = len(kept)
+    if pruner is not None and count >= options.min_inliers:
+        points = np.hstack([query.rays, camera.rays(stored.keypoints[nearest.index])])
+        kept = kept[pruner.judge(points, nearest.ratio, nearest.mutual).keep[kept]]
+    return np.stack([kept, nearest.index[kept]], axis=1), count
 
 
 def _same_side(reference_from_camera: Rigid, query_rays: Array, reference_rays: Array) -> NDArray[np.bool_]:

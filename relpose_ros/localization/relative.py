@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from relpose_ros.features.pruning import Judge
 from relpose_ros.geometry.covariance import rotate_covariance, safe_inverse
 from relpose_ros.geometry.epipolar import essential_matrix, nearest_point_to_lines, sampson_residual
 from relpose_ros.geometry.rigid import Rigid
@@ -31,15 +32,16 @@ _METRIC_INFLATION = 20.0
 
 @dataclass
 class RelativeLocalizer:
-    """The road over relative poses."""
+    """The road over relative poses. `pruner`: judges the matches to each reference before its solver."""
 
     map: Map
     options: RelativeOptions = field(default_factory=RelativeOptions)
+    pruner: Judge | None = None
 
     def relative_poses(self, query: Query, neighbours: list[Neighbour]) -> list[RelativePose]:
         """Relative poses to those neighbours that share enough with the query."""
         tried = neighbours[: self.options.neighbours]
-        found = [estimate_relative_pose(self.map, query, n, self.options) for n in tried]
+        found = [estimate_relative_pose(self.map, query, n, self.options, self.pruner) for n in tried]
         return [pose for pose in found if pose is not None]
 
     def hypotheses(self, query: Query, neighbours: list[Neighbour]) -> list[Hypothesis]:

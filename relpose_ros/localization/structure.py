@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relpose_ros.features.matching import NearestNeighbours, nearest_neighbours
+from relpose_ros.features.pruning import Judge
 from relpose_ros.geometry.covariance import clustered_covariance, image_blocks
 from relpose_ros.geometry.refinement import Correspondences, refine_pose
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.geometry.robust import RansacOptions, RobustPose, absolute_pose
+from relpose_ros.localization.landmark_pruning import credible
 from relpose_ros.localization.query import Neighbour, Query
 from relpose_ros.maps.bundle import Map
 from relpose_ros.types import Evidence, Hypothesis, Matches
@@ -26,38 +28,50 @@ _BEHIND = -0.2
 @dataclass(frozen=True)
 class StructureOptions:
     """`ratio`: Lowe's ratio; `max_error_px`: RANSAC threshold; `gate_sigma`: an inlier's largest
-    Mahalanobis residual after refinement; `min_matches` below which no pose is tried."""
+    Mahalanobis residual after refinement; `min_matches` below which no pose is tried; `judges`: most
+    similar references through which a pruner, if there is one, judges the matches."""
 
     ratio: float = 0.85
     max_error_px: float = 6.0
     gate_sigma: float = 4.0
     min_matches: int = 6
+    judges: int = 3
 
 
 @dataclass
 class StructureLocalizer:
-    """The road through the landmarks. `timings` holds the last query's milliseconds by stage."""
+    """The road through the landmarks. `timings` holds the last query's milliseconds by stage.
+
+    A `pruner` decides which matches the solver sees, and nothing else: the support of the pose, and that of a
+    rival, are counted over all of them, so they mean what they mean without it.
+    """
 
     map: Map
     options: StructureOptions = field(default_factory=StructureOptions)
     timings: dict[str, float] = field(default_factory=dict)
+    pruner: Judge | None = None
 
     def hypotheses(self, query: Query, neighbours: list[Neighbour]) -> list[Hypothesis]:
         """At most one pose, and as `rival_inliers` the support of the best pose elsewhere."""
         start = time.perf_counter()
         landmarks = self._candidates(neighbours)
         nearest = nearest_neighbours(query.features.descriptors, self.map.landmarks.descriptors[landmarks])
-        tentative = np.flatnonzero(nearest.mutual & (nearest.ratio < self.options.ratio))
+        tentative = nearest.passing(self.options.ratio)
         matched = time.perf_counter()
         self.timings = {"match": 1e3 * (matched - start), "solve": 0.0, "refine": 0.0}
+        self.timings |= {} if self.pruner is None else {"prune": 0.0}
         if len(tentative) < self.options.min_matches:
             return []
-        robust = self._solve(query, landmarks, nearest, tentative)
+        kept = self._pruned(query, neighbours, landmarks, nearest, tentative)
+        if len(kept) < self.options.min_matches:
+            return []
+        pruned = time.perf_counter()
+        robust = self._solve(query, landmarks, nearest, kept)
         solved = time.perf_counter()
-        self.timings["solve"] = 1e3 * (solved - matched)
+        self.timings["solve"] = 1e3 * (solved - pruned)
         if robust is None or robust.inliers.sum() < self.options.min_matches:
             return []
-        found = self._refine(query, neighbours, landmarks, nearest, tentative, robust)
+        found = self._refine(query, neighbours, landmarks, nearest, tentative, kept, robust)
         self.timings["refine"] = 1e3 * (time.perf_counter() - solved)
         return [found] if found is not None else []
 
@@ -68,6 +82,23 @@ class StructureLocalizer:
         for neighbour in neighbours:
             seen[self.map.visible[neighbour.index]] = True
         return np.flatnonzero(seen).astype(np.int32)
+
+    def _pruned(
+        self,
+        query: Query,
+        neighbours: list[Neighbour],
+        landmarks: Index,
+        nearest: NearestNeighbours,
+        tentative: Index,
+    ) -> Index:
+        """The tentative matches that the pruner, if there is one, lets through."""
+        if self.pruner is None:
+            return tentative
+        start = time.perf_counter()
+        judges = neighbours[: self.options.judges]
+        may_be = credible(self.map, query, judges, landmarks[nearest.index], nearest, self.pruner)
+        self.timings["prune"] = 1e3 * (time.perf_counter() - start)
+        return tentative[may_be[tentative]]
 
     def _solve(
         self, query: Query, landmarks: Index, nearest: NearestNeighbours, tentative: Index
@@ -83,6 +114,7 @@ class StructureLocalizer:
         landmarks: Index,
         nearest: NearestNeighbours,
         tentative: Index,
+        kept: Index,
         robust: RobustPose,
     ) -> Hypothesis | None:
         chosen = self._agreeing(query, landmarks, nearest, robust.pose)
@@ -95,7 +127,10 @@ class StructureLocalizer:
             return None
         blocks = image_blocks(seen.rays[inlier])
         covariance = clustered_covariance(line[inlier], blocks, weight[inlier])
-        rival = self._rival(query, landmarks, nearest, tentative[~robust.inliers], pose, len(chosen))
+        # What was pruned may be another place's: only what agrees with this pose is not looked at.
+        explained = np.concatenate([kept[robust.inliers], np.setdiff1d(chosen, kept)])
+        left = np.setdiff1d(tentative, explained, assume_unique=True)
+        rival = self._rival(query, landmarks, nearest, left, pose, len(chosen))
         evidence = Evidence(
             inliers=int(inlier.sum()),
             matches=len(tentative),

@@ -1,8 +1,8 @@
 """Training samples for scene coordinates: scaled, turned and relit, with pose and labels that stay exact.
 
 DSAC* (TPAMI 2021) augments so; `published_scene_sample` has its own arithmetic. Here the camera keeps its
-principal point, fx != fy and distortion, portrait images keep their focal length, and a label is what the
-centre of its cell sees: depth is looked up along that ray, in the depth image as it was measured.
+principal point, fx != fy and distortion, portrait images keep their focal length, and a label is what pixel
+(8 x + 4, 8 y + 4) of its cell sees: depth is looked up along that ray, in the depth image as it was measured.
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -21,7 +22,12 @@ STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True, arbitrary_typ
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Rate = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+OPERATION = frozenset(
+    {"out", "backup", "device", "workers", "log_every", "save_every", "validate_every", "deterministic"}
+)
+"""How a run is carried out, not what it computes: may change when it goes on."""
 
 C = TypeVar("C", bound="EngineConfig")
 
@@ -65,7 +71,11 @@ class EngineConfig:
     ema: Share | None = None
     """Decay of the moving average of the weights, which is then validated and saved; as 0.999."""
     workers: Count = 0
-    """Processes that load data; any number gives the same samples."""
+    """Processes that load data; any number gives the same samples. 0 loads in a thread of this process."""
+    deterministic: bool = False
+    """On a GPU: only algorithms that give the same bits every time. Slower; a CPU always does."""
+    backup: str | None = None
+    """Folder or bucket (gs://, s3://) for a copy of the run at every save; a new machine goes on from it."""
     save_every: Positive = 200
     """Steps between saved states, from which a killed run goes on."""
     validate_every: Positive = 500
@@ -79,9 +89,11 @@ def load_config(cls: type[C], file: str | Path | None = None, overrides: Sequenc
 
     Raises ConfigurationError naming every key or value that does not fit, before anything else is loaded.
     """
-    values = {**_read_yaml(file), **dict(map(_parse_override, overrides))}
+    schema = _properties(cls)
+    values = {**_read_yaml(file), **dict(_parse_override(word, schema) for word in overrides)}
     try:
-        return TypeAdapter(cls).validate_python(values)
+        # By way of JSON: there `strict` refuses true for 1 and "12" for 12, and still takes text for a path.
+        return TypeAdapter(cls).validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         raise ConfigurationError(_explain(cls, error)) from None
 
@@ -93,14 +105,19 @@ def dump_config(config: EngineConfig) -> dict[str, Any]:
 
 
 def config_hash(config: EngineConfig) -> str:
-    """Identifies what is trained: sixteen digits that do not depend on where the run is kept."""
-    values = {key: value for key, value in dump_config(config).items() if key != "out"}
+    """Identifies what is trained: sixteen digits.
+
+    They do not depend on OPERATION, nor on the number of steps where the schedule does not: such a run can
+    be made longer.
+    """
+    left_out = OPERATION | ({"steps"} if config.schedule in ("constant", "step") else set())
+    values = {key: value for key, value in dump_config(config).items() if key not in left_out}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def describe_config(cls: type[EngineConfig]) -> list[tuple[str, str, str]]:
     """Rows (key=default, kind, help) of every field."""
-    properties = TypeAdapter(cls).json_schema()["properties"]
+    properties = _properties(cls)
     return [
         (
             f"{field.name}={_default(field.default)}",
@@ -117,13 +134,21 @@ def _default(value: Any) -> str:
     return json.dumps(value) if value is None or isinstance(value, bool | list | tuple) else str(value)
 
 
-def _kind(schema: dict[str, Any]) -> str:
-    """`integer`, `a|b|c` and the like."""
+def _properties(cls: type[EngineConfig]) -> dict[str, dict[str, Any]]:
+    properties: dict[str, dict[str, Any]] = TypeAdapter(cls).json_schema()["properties"]
+    return properties
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    """`integer > 0`, `a|b|c` and the like."""
     if "enum" in schema:
         return "|".join(map(str, schema["enum"]))
     if "anyOf" in schema:
         return " or ".join(_kind(option) for option in schema["anyOf"])
-    return str(schema.get("const", schema.get("format", schema.get("type", ""))))
+    signs = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
+    bounds = [f"{sign} {schema[name]:g}" for name, sign in signs.items() if name in schema]
+    kind = str(schema.get("const", schema.get("format", schema.get("type", ""))))
+    return " ".join([kind, *bounds])
 
 
 def _read_yaml(file: str | Path | None) -> dict[str, Any]:
@@ -140,10 +165,13 @@ def _read_yaml(file: str | Path | None) -> dict[str, Any]:
     return content
 
 
-def _parse_override(word: str) -> tuple[str, Any]:
+def _parse_override(word: str, schema: Mapping[str, Mapping[str, Any]]) -> tuple[str, Any]:
     key, mark, value = word.partition("=")
     if not mark or not key.isidentifier():
         raise ConfigurationError(f"expected key=value, got {word!r}")
+    field = schema.get(key, {})
+    if field.get("type") == "string" or value in field.get("enum", ()):
+        return key, value  # out=2026 is a folder, schedule=off would be a word
     try:
         return key, _number(yaml.safe_load(value), value)
     except yaml.YAMLError:
@@ -159,14 +187,16 @@ def _number(parsed: Any, text: str) -> Any:
 
 
 def _explain(cls: type[EngineConfig], error: ValidationError) -> str:
-    known = ", ".join(field.name for field in fields(cls))
+    known = [field.name for field in fields(cls)]
     lines = []
     for problem in error.errors():
-        key = ".".join(map(str, problem["loc"]))
+        key = ".".join(str(part) for part in problem["loc"][:1])
         if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            lines.append(f"unknown key {key!r}; there are: {known}")
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+            lines.append(f"unknown key {key!r}; {hint}")
         elif problem["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
             lines.append(f"{key} is needed: {key}=...")
         else:
-            lines.append(f"{key}={problem['input']!r}: {problem['msg']}")
+            lines.append(f"{key}={json.dumps(problem['input'], default=str)}: {problem['msg']}")
     return "\n".join(dict.fromkeys(lines))

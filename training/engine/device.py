@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from relpose_ros.errors import ConfigurationError
+from relpose_training.engine.states import random_state, restore_random_state
 
 Batch = dict[str, Tensor]
 
@@ -48,9 +49,12 @@ class Device(ABC):
     def feed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The batches on the device."""
 
+    def reduce(self, optimizer: torch.optim.Optimizer) -> None:
+        """Average the gradients over all processes, where `backward` has not done so."""
+
     @abstractmethod
     def step(self, optimizer: torch.optim.Optimizer) -> None:
-        """One step of the optimizer."""
+        """One step of the optimizer with the gradients as they are."""
 
     @abstractmethod
     def gather(self, value: Any) -> list[Any]:
@@ -73,6 +77,14 @@ class Device(ABC):
     def fetch(self, values: dict[str, Tensor]) -> dict[str, float]:
         """Numbers of the device on the host. On a TPU this waits: do it seldom."""
         return {name: float(value) for name, value in values.items()}
+
+    def random_state(self) -> dict[str, Any]:
+        """The state of every generator of this process, that of the device too."""
+        return random_state()
+
+    def restore_random_state(self, state: dict[str, Any]) -> None:
+        """Put them back."""
+        restore_random_state(state)
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:
         """The mean of every number over all processes."""
@@ -105,7 +117,8 @@ class TorchDevice(Device):
         module = module.to(self.torch_device)
         if self.place.world == 1:
             return module
-        return nn.parallel.DistributedDataParallel(module)
+        idle = bool(getattr(module, "has_idle_parameters", False))
+        return nn.parallel.DistributedDataParallel(module, find_unused_parameters=idle)
 
     def feed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         for batch in batches:
@@ -141,9 +154,11 @@ def find_place(environment: dict[str, str] | None = None) -> Place:
     try:
         if "RANK" in env:
             return Place(int(env["RANK"]), int(env["WORLD_SIZE"]), int(env.get("LOCAL_RANK", 0)))
-        if int(env.get("SLURM_NTASKS", 1)) > 1 and "SLURM_PROCID" in env:
+        # srun sets this one; a batch script has SLURM_NTASKS too, and is one process all the same.
+        tasks = int(env.get("SLURM_STEP_NUM_TASKS", 1))
+        if tasks > 1:
             _name_slurm_master(env)
-            return Place(int(env["SLURM_PROCID"]), int(env["SLURM_NTASKS"]), int(env.get("SLURM_LOCALID", 0)))
+            return Place(int(env["SLURM_PROCID"]), tasks, int(env.get("SLURM_LOCALID", 0)))
     except (KeyError, ValueError) as error:
         raise ConfigurationError(
             f"the launcher's environment is incomplete: {error}; start with torchrun"
@@ -162,16 +177,16 @@ def _name_slurm_master(env: dict[str, str]) -> None:
     os.environ.setdefault("MASTER_PORT", str(20000 + int(env.get("SLURM_JOB_ID", 0)) % 20000))
 
 
-def run_on_device(kind: str, worker: Callable[[Device], None]) -> None:
+def run_on_device(kind: str, worker: Callable[[Device], int]) -> int:
     """Call `worker` with its device, in every process that this one starts (a TPU has one a core).
 
-    `kind` is auto, cpu, cuda, xla or xla-spmd. Raises ConfigurationError if there is no such device here.
+    `kind` is auto, cpu, cuda, xla or xla-spmd. `worker` must be picklable for xla; the result is its own,
+    the first that is not 0. Raises ConfigurationError if there is no such device here.
     """
     if kind.startswith("xla"):
         from relpose_training.engine.xla import run_on_xla
 
-        run_on_xla(spmd=kind == "xla-spmd", worker=worker)
-        return
+        return run_on_xla(spmd=kind == "xla-spmd", worker=worker)
     has_gpu = torch.cuda.is_available()
     if kind == "cuda" and not has_gpu:
         raise ConfigurationError(
@@ -179,6 +194,6 @@ def run_on_device(kind: str, worker: Callable[[Device], None]) -> None:
         )
     device = TorchDevice("cuda" if has_gpu and kind != "cpu" else "cpu", find_place())
     try:
-        worker(device)
+        return worker(device)
     finally:
         device.close()

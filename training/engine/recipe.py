@@ -28,6 +28,8 @@ class TrainingModule(nn.Module):
     """
 
     network: Network
+    has_idle_parameters: ClassVar[bool] = False
+    """Whether some parameters get no gradient in some steps (several GPUs must know)."""
 
     def forward(self, batch: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
         raise NotImplementedError

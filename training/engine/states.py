@@ -15,6 +15,7 @@ from relpose_ros.errors import CheckpointError
 
 STATE = "state.pt"
 PREVIOUS = "state.previous.pt"
+CONTENT = {"config", "step", "module", "optimizer", "average", "best", "random"}
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
@@ -24,12 +25,32 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     """
     part = folder / f".{STATE}.part"
     with part.open("wb") as file:
-        torch.save(state, file)
+        torch.save(on_host(state), file)
         file.flush()
         os.fsync(file.fileno())
     if (folder / STATE).exists():
         os.replace(folder / STATE, folder / PREVIOUS)
     os.replace(part, folder / STATE)
+    entry = os.open(folder, os.O_RDONLY)
+    os.fsync(entry)  # the names, too, outlive a power cut
+    os.close(entry)
+
+
+def on_host(value: Any) -> Any:
+    """The same nested containers, every tensor on the CPU (a TPU's cannot be saved)."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu()
+    if isinstance(value, dict):
+        return {key: on_host(part) for key, part in value.items()}
+    return [on_host(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def is_finite(value: Any) -> bool:
+    """Whether every floating number in tensors of these nested containers is finite."""
+    if isinstance(value, torch.Tensor):
+        return not value.is_floating_point() or bool(torch.isfinite(value).all())
+    parts = value.values() if isinstance(value, dict) else value
+    return all(map(is_finite, parts)) if isinstance(value, dict | list | tuple) else True
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
@@ -41,14 +62,18 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     for path in (folder / STATE, folder / PREVIOUS):
         if path.is_file():
             try:
-                state: dict[str, Any] = read_torch(path)
+                return _whole(path, read_torch(path))
             except CheckpointError as error:
                 problems.append(str(error))
-            else:
-                return state
     if problems:
         raise CheckpointError(f"{'; '.join(problems)}. Remove them to start anew")
     return None
+
+
+def _whole(path: Path, state: Any) -> dict[str, Any]:
+    if not isinstance(state, dict) or not CONTENT <= state.keys():
+        raise CheckpointError(f"{path}: expected the state of a run, found something else")
+    return state
 
 
 def random_state() -> dict[str, Any]:

@@ -20,8 +20,8 @@ def pruning_classification_loss(
 
 
 def level_loss(logits: Tensor, distances: Tensor, threshold: float = POSITIVE_BELOW) -> Tensor:
-    """Scalar: mean over pairs and correspondences of a weighted binary cross-entropy (Zhao et al., ICCV 2021,
-    eq. 10 and 11).
+    """Scalar: mean over pairs and correspondences of a weighted binary cross-entropy (Zhao et al.,
+    ICCV 2021).
 
     The logit of an inlier, whose squared epipolar `distances` (B, N) is below `threshold`, is first
     multiplied by exp(-|distance - threshold| / threshold): the nearer to the boundary, the surer it must be

@@ -13,7 +13,12 @@ from relpose_training.losses.correspondence_classification import (
     POSITIVE_BELOW,
     balanced_classification_loss,
 )
-from relpose_training.losses.essential_matrix import essential_from_pose, essential_loss, geometric_loss
+from relpose_training.losses.essential_matrix import (
+    MARGIN,
+    essential_from_pose,
+    essential_loss,
+    geometric_loss,
+)
 
 Regression = Literal["geometric", "essential"]
 
@@ -44,29 +49,36 @@ def stage_loss(
     truth: TwoViewTruth,
     threshold: float = POSITIVE_BELOW,
     compat: bool = False,
+    margin: float = MARGIN,
 ) -> StageLoss:
     """All losses of one stage: `logits` (B, N) of `correspondences` (B, N, 4 or more) on the plane z = 1.
 
-    `threshold`, `compat`: see `balanced_classification_loss`.
+    `threshold`, `compat`: see `balanced_classification_loss`; `margin`: see `geometric_loss`.
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     estimate = weighted_eight_point(correspondences.to(logits.dtype), inlier_weights(logits))
     exact = essential_from_pose(truth.rotation, truth.translation)
     return StageLoss(
         balanced_classification_loss(logits, truth.distances, threshold, compat),
-        geometric_loss(estimate, truth.virtual_points),
+        geometric_loss(estimate, truth.virtual_points, margin),
         essential_loss(estimate, exact),
         estimate,
     )
 
 
-def total_loss(stages: Sequence[StageLoss], regression: Regression | None = "geometric") -> Tensor:
-    """Scalar: sum over stages of classification + 0.5 geometric, or + 0.1 essential, or nothing for None."""
+def total_loss(
+    stages: Sequence[StageLoss], regression: Regression | None = "geometric", weight: float | None = None
+) -> Tensor:
+    """Scalar: sum over stages of classification + 0.5 geometric, or + 0.1 essential, or nothing for None.
+
+    `weight` replaces the published 0.5 or 0.1.
+    """
     total = torch.stack([stage.classification for stage in stages]).sum()
     if regression is None:
         return total
     chosen = [stage.geometric if regression == "geometric" else stage.essential for stage in stages]
-    return total + REGRESSION_WEIGHT[regression] * torch.stack(chosen).sum()
+    share = REGRESSION_WEIGHT[regression] if weight is None else weight
+    return total + share * torch.stack(chosen).sum()
 
 
 def regression_starts(epoch: int, chunk: int, start: tuple[int, int] = (0, 1)) -> bool:

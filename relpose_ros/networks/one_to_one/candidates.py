@@ -75,8 +75,8 @@ class CandidateNetwork(Network):
         if not fits or candidates.shape[1] < 2:
             raise ConfigurationError(
                 f"expected context (B, {self.context_size}, {self.width}) and candidates "
-                f"(B, C, {self.width}), C > 1; got {tuple(context.shape)} and {tuple(candidates.shape)}; repeat "
-                "or draw correspondences until there are enough (relpose_training.data.context_order)"
+                f"(B, C, {self.width}), C > 1; got {tuple(context.shape)} and {tuple(candidates.shape)}; "
+                "repeat or draw correspondences until there are as many"
             )
 
     def judge(self, features: Tensor) -> Tensor:

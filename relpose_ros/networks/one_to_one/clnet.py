@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -24,14 +27,14 @@ class Pruning(nn.Module):
     `predict`: also prepares what the model is estimated from: `embed_2` and `linear_2`.
     """
 
-    def __init__(self, width: int, neighbours: int, predict: bool = False) -> None:
+    def __init__(self, width: int, neighbours: int, blocks: int, predict: bool = False) -> None:
         super().__init__()
         self.conv = nn.Sequential(nn.Conv2d(width, CHANNELS, 1), nn.BatchNorm2d(CHANNELS), nn.ReLU())
         self.gcn = WeightedGraph()
         self.embed_0 = nn.Sequential(
-            *(ContextBlock() for _ in range(4)),
+            *(ContextBlock() for _ in range(blocks)),
             AnnularConvolution(neighbours),
-            *(ContextBlock() for _ in range(4)),
+            *(ContextBlock() for _ in range(blocks)),
         )
         self.embed_1 = nn.Sequential(ContextBlock())
         self.linear_0 = nn.Conv2d(CHANNELS, 1, 1)
@@ -49,17 +52,29 @@ class Pruning(nn.Module):
 
 
 class CLNet(CorrespondenceNetwork):
-    """Keeps the better half twice, and estimates an essential matrix from the last quarter."""
+    """Keeps the better half twice, and estimates an essential matrix from the last quarter.
+
+    `blocks`: those before and those after each annular convolution.
+    """
 
     output_names = (
         *(f"logits_{i}" for i in range(1, 6)),
         *("kept_1", "kept_2", "essential", "distances"),
     )
 
-    def __init__(self) -> None:
+    def __init__(self, blocks: int = 4) -> None:
         super().__init__(width=4)
-        self.ds_0 = Pruning(4, neighbours=9)
-        self.ds_1 = Pruning(6, neighbours=6, predict=True)
+        self.ds_0 = Pruning(4, neighbours=9, blocks=blocks)
+        self.ds_1 = Pruning(6, neighbours=6, blocks=blocks, predict=True)
+
+    @classmethod
+    def small_parameters(cls) -> dict[str, Any]:
+        return {"blocks": 1}
+
+    @classmethod
+    def parameters_from(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+        beside = [n for n in shapes if n.startswith("ds_0.embed_0.") and n.endswith(".right.0.bias")]
+        return {"blocks": len(beside) // 2}
 
     def forward(self, correspondences: Tensor) -> tuple[Tensor, ...]:
         """Of correspondences (B, N, 4), N >= 12 (below 32 `essential` is not unique):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -15,8 +18,6 @@ from relpose_ros.networks.one_to_one.motion_field import (
     PositionEncoder,
     cell_centres,
 )
-
-LAYERS = 6
 
 
 class ResidualBlock(nn.Module):
@@ -78,22 +79,30 @@ class Layer(nn.Module):
 
 
 class ConvMatch(CorrespondenceNetwork):
-    """Six `Layer`s over a field of 16x16 cells.
+    """`layers` (six published) `Layer`s over a field of 16x16 cells.
 
     `compat`: the cells of the original's CPU and TPU code, whose centres lie 1/32 from the border. Its CUDA
     code, and so published weights, has them in the middle of the cells, 1/16 from the border: the default.
     """
 
-    output_names = tuple(f"logits_{i}" for i in range(1, LAYERS + 1))
     block: type[nn.Module] = ResidualBlock
 
-    def __init__(self, compat: bool = False) -> None:
+    def __init__(self, layers: int = 6, compat: bool = False) -> None:
         super().__init__(width=4)
+        self.output_names = tuple(f"logits_{i + 1}" for i in range(layers))  # type: ignore[misc]
         self.margin = 0.5 / GRID if compat else 1 / GRID
         self.pos_embed = PositionEncoder()
         self.grid_pos_embed = PositionEncoder()
         self.init_project = MotionEncoder()
-        self.layer_blocks = nn.ModuleList(Layer(self.block) for _ in range(LAYERS))
+        self.layer_blocks = nn.ModuleList(Layer(self.block) for _ in range(layers))
+
+    @classmethod
+    def small_parameters(cls) -> dict[str, Any]:
+        return {"layers": 2}
+
+    @classmethod
+    def parameters_from(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+        return {"layers": sum(name.endswith(".align.mh_filter.bias") for name in shapes)}
 
     def forward(self, correspondences: Tensor) -> tuple[Tensor, ...]:
         """Logits (B, N) after each layer for correspondences (B, N, 4); the last is the result."""

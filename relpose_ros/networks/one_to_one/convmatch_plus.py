@@ -37,7 +37,7 @@ class ChannelWeights(nn.Module):
 
 
 class BilateralBlock(nn.Module):
-    """x + fuse(relu(space(x relu(intensity(x)))), se(x)): as in a bilateral filter, values weigh neighbours."""
+    """x + fuse(relu(space(x relu(intensity(x)))), se(x)): values weigh, as in a bilateral filter."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -35,7 +35,7 @@ class ContextBlock(nn.Module):
 class AnnularConvolution(nn.Module):
     """Each correspondence's nearest in feature space, three by three from near to far, to one feature.
 
-    Zhao et al., ICCV 2021, sec. 3.2. `neighbours`: 9 (three rings) or 6 (two).
+    Zhao et al., ICCV 2021. `neighbours`: 9 (three rings) or 6 (two).
     """
 
     def __init__(self, neighbours: int) -> None:
@@ -60,7 +60,7 @@ class AnnularConvolution(nn.Module):
 class WeightedGraph(nn.Module):
     """Features spread over the complete graph whose edge i-j weighs w_i w_j, and self-loops of 1.
 
-    L = D^-1/2 (w w' + I) D^-1/2 (Zhao et al., ICCV 2021, eq. 5-7), computed in O(N) without making L.
+    L = D^-1/2 (w w' + I) D^-1/2 (Zhao et al., ICCV 2021), computed in O(N) without making L.
     """
 
     def __init__(self) -> None:

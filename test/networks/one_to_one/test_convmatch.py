@@ -18,7 +18,7 @@ def inputs():
 
 def made(cls, **arguments):
     torch.manual_seed(0)
-    return cls(**arguments).double().eval()
+    return cls(layers=2, **arguments).double().eval()
 
 
 @both
@@ -26,7 +26,7 @@ def test_the_order_of_correspondences_is_the_order_of_logits(cls):
     network = made(cls)
     with torch.no_grad():
         straight, turned = network(inputs()), network(inputs().flip(1))
-    assert len(straight) == 6
+    assert len(straight) == 2
     for a, b in zip(straight, turned, strict=True):
         torch.testing.assert_close(a, b.flip(1))
 
@@ -36,6 +36,14 @@ def test_the_cells_of_cpu_and_cuda_differ_in_the_original(cls):
     with torch.no_grad():
         ours, theirs = (made(cls, compat=c)(inputs())[-1] for c in (False, True))
     assert (ours - theirs).abs().max() > 1e-6
+
+
+def test_six_layers_are_published():
+    with torch.device("meta"):
+        network = ConvMatch()
+    assert network.output_names == tuple(f"logits_{i}" for i in range(1, 7))
+    with torch.no_grad():
+        assert [x.shape for x in network(torch.zeros(1, 9, 4, device="meta"))] == [(1, 9)] * 6
 
 
 def test_cell_centres_are_the_middles_of_16_by_16_cells():

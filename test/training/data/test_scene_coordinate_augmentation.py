@@ -49,7 +49,7 @@ def bright(camera: Camera, at) -> np.ndarray:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", CAMERAS)
-def test_dense_labels_project_to_the_centre_of_their_cell(name, way) -> None:
+def test_dense_labels_project_to_the_pixel_of_their_cell(name, way) -> None:
     camera = CAMERAS[name]
     view = View(np.zeros((camera.height, camera.width), np.uint8), camera, POSE, depth=slope(camera))
     sample = scene_sample(view, 240, WAYS[way])
@@ -135,3 +135,10 @@ def test_grey_stays_and_green_counts_most() -> None:
 def test_an_image_of_another_size_is_refused() -> None:
     with pytest.raises(ImageError, match="320x240"):
         scene_sample(View(np.zeros((10, 10), np.uint8), CAMERAS["landscape"], POSE))
+
+
+def test_without_augmentation_labels_are_those_of_every_eighth_pixel() -> None:
+    camera = CAMERAS["landscape"]
+    depth = np.random.default_rng(0).uniform(2, 5, (240, 320)).astype(np.float32)
+    sample = scene_sample(View(np.zeros((240, 320), np.uint8), camera, Rigid.identity(), depth=depth), 240)
+    np.testing.assert_allclose(sample.coordinates[2], depth[4::8, 4::8], rtol=1e-6)

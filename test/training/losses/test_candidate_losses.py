@@ -48,10 +48,10 @@ def test_the_feedback_changes_the_loss_as_a_step_along_the_pose_gradient_does():
 
 def test_a_level_weighs_inliers_by_how_many_there_are():
     logits = torch.zeros(1, 24, dtype=torch.float64, requires_grad=True)
-    level_loss(logits, labels()).backward()
     inliers = labels()[0] < 1e-4
     # Outliers / inliers = 2, and temperature exp(-0.5) half way to the threshold.
-    gradient = logits.grad[0]
+    (gradient,) = torch.autograd.grad(level_loss(logits, labels()), logits)
+    gradient = gradient[0]
     ratio = gradient[inliers] / gradient[~inliers][:8]
     torch.testing.assert_close(ratio, torch.full((8,), -2 * 0.6065306597, dtype=torch.float64))
 

@@ -1,0 +1,1 @@
+"""Correspondence classifiers: which matches of two images are right, from their coordinates alone."""

@@ -1,0 +1,125 @@
+"""Image pairs from shards of correspondences, as the one-to-one networks and their losses take them.
+
+Every sample is one image pair, N = `size` correspondences, whatever the number that was matched:
+
+    correspondences  (N, width) float32  x1 y1 x2 y2 on the plane z = 1 [, ratio, mutual]
+    labels_distance  (N,)       float32  squared symmetric epipolar distance to the truth; inlier: below 1e-4
+    R                (3, 3)     float32  second_from_first
+    t                (3,)       float32  direction of second_from_first, length 1
+    virtual_points   (400, 4)   float32  ideal correspondences of the truth (the geometric loss)
+    sequence         ()         int64    where the pair is from: index into `names`
+
+The layouts differ in the order of the correspondences alone. n_to_n: "permuted". one_to_one: the N are
+the context and the candidates both, `network(correspondences, correspondences)`; the published input
+(N, 2, N, width) repeats each candidate N times, and `published_pairs` makes it, but no network needs it.
+Which order goes with which published model type: `ORDER_OF`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relpose_ros.errors import DatasetError
+from relpose_training.data.context_order import Order, context_indices
+from relpose_training.data.pair_correspondences import PairCorrespondences
+from relpose_training.data.shards import ShardSet
+from relpose_training.data.stream import Dataset, Sample
+from relpose_training.data.virtual_points import virtual_correspondences
+
+Layout = Literal["n_to_n", "one_to_one"]
+
+ORDER_OF: dict[str, Order] = {
+    "n_to_n": "permuted",
+    "model_EOT": "given",
+    "model_CNN_cont_0": "given",
+    "model_CNN_cont_1": "shuffled",
+    "model_CNN_cont_2": "shuffled",
+    "model_CNN_cont_3": "disparity",
+}
+"""The order that each published model type was trained with; see `context_order.Order`."""
+
+FIELDS = ("xs", "ys", "ratios", "mutuals", "R", "t")
+DEFAULT_ORDER: dict[Layout, Order] = {"n_to_n": "permuted", "one_to_one": "given"}
+
+
+class CorrespondencePairs(Dataset):
+    """The pairs of these shards (default: all), each with `size` correspondences in `order`.
+
+    `order` None: that of the layout. `compat`: see `context_indices`. Raises DatasetError if the shards
+    hold something else.
+    """
+
+    def __init__(
+        self,
+        shards: ShardSet,
+        size: int,
+        layout: Layout = "n_to_n",
+        *,
+        order: Order | None = None,
+        width: int = 6,
+        numbers: Sequence[int] | None = None,
+        compat: bool = False,
+    ) -> None:
+        self.shards, self.size, self.width, self.compat = shards, size, width, compat
+        self.order: Order = order or DEFAULT_ORDER[layout]
+        self.numbers = list(range(len(shards.sizes)) if numbers is None else numbers)
+        self._check()
+
+    @property
+    def names(self) -> list[str]:
+        """The sequences that the pairs are from; `sequence` of a sample is an index into them."""
+        return [str(name) for name in self.shards.index.meta.get("sequences", [])]
+
+    def group_sizes(self) -> list[int]:
+        return [self.shards.sizes[number] for number in self.numbers]
+
+    def sample(self, group: int, item: int, generator: np.random.Generator) -> Sample:
+        stored = self.shards.shard(self.numbers[group]).sample(item)
+        pair = stored_pair(stored)
+        if not len(pair):
+            raise DatasetError(f"{self._name(group)}: pair {item} has no correspondences; prepare it again")
+        chosen = context_indices(pair.points, self.size, self.order, generator, compat=self.compat)
+        virtual = stored["virtual"] if "virtual" in stored else virtual_correspondences(pair.essential())
+        return {
+            "correspondences": pair.features(self.width)[chosen],
+            "labels_distance": pair.distances[chosen],
+            "R": pair.rotation,
+            "t": pair.direction,
+            "virtual_points": virtual,
+            "sequence": stored.get("sequence", np.zeros(1)).reshape(()).astype(np.int64),
+        }
+
+    def _name(self, group: int) -> str:
+        return f"{self.shards.url}/{self.shards.index.shards[self.numbers[group]].file}"
+
+    def _check(self) -> None:
+        """Refuse shards of something else before a run starts."""
+        stored = self.shards.shard(self.numbers[0]).sample(0)
+        missing = [name for name in FIELDS if name not in stored]
+        if missing or stored["xs"].shape[1:] != (4,):
+            raise DatasetError(
+                f"{self._name(0)}: expected correspondences ({', '.join(FIELDS)}), found "
+                f"{', '.join(stored)}; make them with `relpose prepare correspondences`"
+            )
+
+
+def stored_pair(stored: Sample) -> PairCorrespondences:
+    """The correspondences of one sample of a shard, all of them."""
+    return PairCorrespondences(*(stored[name] for name in FIELDS))
+
+
+def published_pairs(correspondences: NDArray[np.float32], context_first: bool = True) -> NDArray[np.float32]:
+    """The published one-to-one input (N, 2, N, width) of one pair's N correspondences (N, width).
+
+    Row c holds the context in one channel and candidate c, N times, in the other. Needs N^2 memory: for
+    comparisons with the original, not for training.
+    """
+    count = len(correspondences)
+    context = np.broadcast_to(correspondences, (count, *correspondences.shape))
+    candidates = np.broadcast_to(correspondences[:, None], context.shape)
+    channels = (context, candidates) if context_first else (candidates, context)
+    return np.ascontiguousarray(np.stack(channels, axis=1))
