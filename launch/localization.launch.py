@@ -19,6 +19,7 @@ ARGUMENTS = {
     "image_transport": ("raw", "raw or compressed"),
     "qos_reliability": ("best_effort", "best_effort or reliable"),
     "profile": ("default", "default, fast or accurate"),
+    "pruner": ("", "checkpoint of a correspondence network (features.pruner); default: none"),
     "global_frame_id": ("map", "frame of the map"),
     "base_frame_id": ("base_link", "whose pose is published; none for the camera's own"),
     "base_from_camera": ("", "mount as 'x y z qx qy qz qw'; default: from TF"),
@@ -79,6 +80,8 @@ def node_parameters(given: dict[str, str]) -> dict[str, object]:
     out: dict[str, object] = {name: given[name] for name in PARAMETERS}
     out["map"] = os.path.abspath(os.path.expanduser(given["map"]))
     out["use_sim_time"] = given["use_sim_time"] == "true"
+    if given["pruner"]:
+        out["features.pruner"] = os.path.abspath(os.path.expanduser(given["pruner"]))
     if given["base_frame_id"] == "none":
         out["base_frame_id"] = ""
     if given["base_from_camera"]:

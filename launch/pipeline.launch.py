@@ -20,6 +20,7 @@ ARGUMENTS = {
     "image": ("/camera/image_raw", "image topic"),
     "camera_info": ("", "CameraInfo topic; default: camera_info beside the image topic"),
     "profile": ("default", "default, fast or accurate"),
+    "pruner": ("", "checkpoint of a correspondence network (features.pruner); default: none"),
     "use_sim_time": ("false", "take time from /clock"),
 }
 """Launch argument -> default (None: required), description."""
@@ -50,6 +51,8 @@ def make_nodes(context: LaunchContext) -> list[Node]:
         "profile": given["profile"],
         "use_sim_time": given["use_sim_time"] == "true",
     }
+    if given["pruner"]:
+        parameters["features.pruner"] = os.path.abspath(os.path.expanduser(given["pruner"]))
     camera_info = given["camera_info"] or given["image"].rsplit("/", 1)[0] + "/camera_info"
     remappings = [
         ("image", given["image"]),

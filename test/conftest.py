@@ -194,6 +194,47 @@ def other_point_world() -> PointWorld:
     return PointWorld(seed=99)
 
 
+@pytest.fixture(scope="session")
+def ratio_pruner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoint of a PointCN whose weights are set by hand: a match is right if its ratio is below 0.7."""
+    import torch
+
+    from relpose_ros.checkpoints.format import CheckpointInfo, write_checkpoint
+    from relpose_ros.networks.registry import build_network
+
+    name, parameters = "one_to_one.ltfgc", {"blocks": 1}
+    network = build_network(name, **parameters)
+    with torch.no_grad():
+        for weight in network.parameters():  # batch norms too: the residual block adds nothing
+            weight.zero_()
+        network.get_parameter("layer_1.Conv2d.weight")[0, 0, 0, 4] = 1.0
+        network.get_parameter("layer_last.weight")[0, 0] = -100.0
+        network.get_parameter("layer_last.bias")[0] = 70.0
+    path = tmp_path_factory.mktemp("pruner") / "ratio.safetensors"
+    return write_checkpoint(path, network.state_dict(), CheckpointInfo(name, parameters))
+
+
+@pytest.fixture(scope="session")
+def foreign_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoint of a network that judges no matches."""
+    from relpose_ros.checkpoints.format import CheckpointInfo, write_checkpoint
+    from relpose_ros.networks.registry import build_network
+
+    name, parameters = "one_to_one.eot_21", {"channels": [8, 16, 16, 24, 24]}
+    path = tmp_path_factory.mktemp("foreign") / "eot.safetensors"
+    weights = build_network(name, **parameters).state_dict()
+    return write_checkpoint(path, weights, CheckpointInfo(name, parameters))
+
+
+@pytest.fixture(scope="session")
+def onnx_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The ONNX files that a test run makes, away from the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder / "relpose"
+
+
 @dataclass(frozen=True)
 class SmallWorld:
     """A simulated drive on disk and its map.

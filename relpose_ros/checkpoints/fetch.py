@@ -7,7 +7,7 @@ from pathlib import Path
 
 from relpose_ros.checkpoints.catalogue import CATALOGUE, Release, find_release
 from relpose_ros.checkpoints.importing import ImportOptions, import_checkpoint
-from relpose_ros.datasets.download import Progress, download, sha256_of
+from relpose_ros.datasets.download import Progress, check_digest, digest_record, download
 from relpose_ros.errors import CheckpointError, ConfigurationError, DatasetError
 
 
@@ -48,9 +48,9 @@ def fetch_checkpoint(
     try:
         if not original.is_file():
             download(release.url, original, progress)
+        digest, known = check_digest(original, release.sha256)
     except DatasetError as error:
         raise CheckpointError(str(error)) from error
-    known = _check_digest(original, release)
     options = ImportOptions(network=release.network, origin=release.url, data=release.data)
     try:
         import_checkpoint(release.publisher.name, [original], checkpoint, options)
@@ -58,27 +58,6 @@ def fetch_checkpoint(
         if not known:  # an error page, or cut off: the next attempt must not find it
             original.unlink()
         raise
-    _record(original).write_text(f"{sha256_of(original)}  {original.name}\n")
+    digest_record(original).write_text(f"{digest}  {original.name}\n")
     original.unlink()
     return checkpoint
-
-
-def _record(file: Path) -> Path:
-    return file.with_name(f"{file.name}.sha256")
-
-
-def _check_digest(file: Path, release: Release) -> bool:
-    """Whether the digest was known: stated by the publisher, or from the first download.
-
-    Raises CheckpointError, and removes the file, if it is another one.
-    """
-    digest, record = sha256_of(file), _record(file)
-    expected = release.sha256 or (record.read_text().split()[0] if record.is_file() else "")
-    if not digest.startswith(expected):
-        file.unlink()
-        told = "the publisher states" if release.sha256 else f"the first download had ({record})"
-        raise CheckpointError(
-            f"{file}: expected sha256 {expected}, as {told}, got {digest}; the file was removed. "
-            "Fetch again; if it stays so, the publisher changed the file or somebody else did"
-        )
-    return bool(expected)

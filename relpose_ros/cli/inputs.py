@@ -23,6 +23,11 @@ CAMERA_HELP = (
     "fx fy cx cy width height [k1 k2 p1 p2 [k3]] (pixels; the centre of the top-left pixel is 0, 0)"
 )
 
+PRUNER_HELP = (
+    "checkpoint (.safetensors) of a correspondence network that judges the matches before the pose solvers "
+    "see them (default: none)"
+)
+
 
 def add_source_arguments(parser: argparse.ArgumentParser, *, positional: bool = True) -> None:
     """SOURCE, `--format` and `-o KEY=VALUE`."""
@@ -91,24 +96,29 @@ def make_camera(words: Sequence[str]) -> Camera:
 
 
 def add_map_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--map` and `--profile`."""
+    """`--map`, `--profile` and `--pruner`."""
     parser.add_argument(
         "--map", required=True, type=Path, metavar="MAP", help="a map made by `relpose map build`"
     )
     parser.add_argument(
         "--profile", default="default", metavar="NAME", help="default, fast (less accurate) or accurate"
     )
+    parser.add_argument("--pruner", type=Path, metavar="FILE", help=PRUNER_HELP)
 
 
 def open_localizer(args: argparse.Namespace) -> tuple[Map, Localizer]:
-    """The map and a localizer in it, as the arguments of `add_map_arguments` say. Raises MapError."""
+    """The map and a localizer in it, as the arguments of `add_map_arguments` say.
+
+    Raises MapError, and CheckpointError for a pruner that is none.
+    """
     from relpose_ros.maps.bundle import Map
 
     opened = Map.open(args.map)  # refused before anything else is loaded
 
     from relpose_ros.localization.localizer import Localizer
+    from relpose_ros.localization.options import options_for
 
-    return opened, Localizer(opened, args.profile)
+    return opened, Localizer(opened, options_for(args.profile, pruner=args.pruner))
 
 
 def positive(word: str) -> int:

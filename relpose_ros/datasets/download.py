@@ -62,6 +62,29 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest_record(file: Path) -> Path:
+    """Where the sha256 of the first download of `file` is kept."""
+    return file.with_name(f"{file.name}.sha256")
+
+
+def check_digest(file: Path, stated: str | None = None) -> tuple[str, bool]:
+    """The sha256 of a download, and whether it was known: `stated` by its publisher, or from the first time.
+
+    `stated` may be the first digits alone. Raises DatasetError, and removes the file, if it is another one.
+    """
+    digest, record = sha256_of(file), digest_record(file)
+    first = record.read_text().split() if record.is_file() else []
+    expected = stated or (first[0] if first else None)
+    if expected is not None and not digest.startswith(expected):
+        file.unlink()
+        told = "its publisher states" if stated else f"the first download had ({record})"
+        raise DatasetError(
+            f"{file}: expected sha256 {expected} as {told}, got {digest}; the file was removed. "
+            "Fetch again; if it stays so, the publisher changed the file or somebody else did"
+        )
+    return digest, expected is not None
+
+
 def _continue(url: str, part: Path, progress: Progress | None) -> bool:
     """Fetch what is missing of `part`; whether it is whole now."""
     have, version = (part.stat().st_size if part.exists() else 0), _read_version(part)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from relpose_ros.datasets.archives import unpack, unpack_nested
 from relpose_ros.datasets.catalogue import CATALOGUE, Entry
-from relpose_ros.datasets.download import Progress, download, sha256_of
+from relpose_ros.datasets.download import Progress, check_digest, digest_record, download
 from relpose_ros.errors import ConfigurationError, DatasetError
 
 __all__ = ["CATALOGUE", "Entry", "fetch", "find_entry", "licence_note", "list_datasets"]
@@ -62,7 +62,7 @@ def fetch(
     archive = home / PurePosixPath(urlsplit(entry.url).path).name
     if not archive.is_file():
         download(entry.url, archive, progress)
-    digest, known = _check_digest(archive, entry)
+    digest, known = check_digest(archive, entry.sha256)
     if progress:
         progress(0, 0, "unpacking")
     try:
@@ -71,31 +71,9 @@ def fetch(
         if not known:  # an error page, or cut off: the next attempt must not find it
             archive.unlink()
         raise
-    _record(archive).write_text(f"{digest}  {archive.name}\n")
+    digest_record(archive).write_text(f"{digest}  {archive.name}\n")
     archive.unlink()
     return scene
-
-
-def _record(archive: Path) -> Path:
-    return archive.with_name(f"{archive.name}.sha256")
-
-
-def _check_digest(archive: Path, entry: Entry) -> tuple[str, bool]:
-    """The archive's sha256, and whether it was known: from the catalogue, or from the first download.
-
-    Raises DatasetError, and removes the archive, if it is not the one that is known.
-    """
-    digest, record = sha256_of(archive), _record(archive)
-    first = record.read_text().split() if record.is_file() else []
-    expected = entry.sha256 or (first[0] if first else None)
-    if expected is not None and digest != expected:
-        archive.unlink()
-        told = "the catalogue says" if entry.sha256 else f"the first download had ({record})"
-        raise DatasetError(
-            f"{archive}: expected sha256 {expected} as {told}, got {digest}; the archive was removed. "
-            "Fetch again; if it stays so, the publisher changed the file or somebody else did"
-        )
-    return digest, expected is not None
 
 
 def _unpack(archive: Path, entry: Entry, home: Path) -> None:

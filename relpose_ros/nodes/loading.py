@@ -16,6 +16,12 @@ MAP_PARAMETERS = (
 )  # fmt: skip
 """Parameters of every node that reads a map."""
 
+MATCHING_PARAMETERS = (
+    Parameter("features.pruner", "", "checkpoint of a correspondence network that judges matches before "
+              "the pose solvers see them; empty: none"),
+)  # fmt: skip
+"""Parameters of the nodes that match features."""
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -30,7 +36,8 @@ def load(settings: dict[str, Any]) -> Loaded:
     """Open the map and make the localizer.
 
     Raises ConfigurationError when no map is named, MapError when it is missing, broken, without
-    scale, or made with features that this installation or profile does not use.
+    scale, or made with features that this installation or profile does not use, CheckpointError when
+    `features.pruner` is no pruner.
     """
     path = settings["map"]
     if not path:
@@ -48,5 +55,7 @@ def load(settings: dict[str, Any]) -> Loaded:
             "a metric source, or set allow_unscaled_map if nobody takes its numbers for metres"
         )
     from relpose_ros.localization.localizer import Localizer
+    from relpose_ros.localization.options import options_for
 
-    return Loaded(Localizer(bundle, settings["profile"]), bundle, map_id(info))
+    options = options_for(settings["profile"], pruner=settings.get("features.pruner") or None)
+    return Loaded(Localizer(bundle, options), bundle, map_id(info))

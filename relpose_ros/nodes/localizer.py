@@ -10,7 +10,7 @@ from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.nodes.camera_node import CameraNode, ImageMessage
 from relpose_ros.nodes.debug import DebugPublisher
 from relpose_ros.nodes.health import Level
-from relpose_ros.nodes.loading import MAP_PARAMETERS, Loaded, load
+from relpose_ros.nodes.loading import MAP_PARAMETERS, MATCHING_PARAMETERS, Loaded, load
 from relpose_ros.nodes.mount import open_mount
 from relpose_ros.nodes.parameters import Parameter
 from relpose_ros.nodes.results import ResultPublisher, truthful
@@ -18,6 +18,7 @@ from relpose_ros.types import Frame, Localization, State
 
 PARAMETERS = (
     *MAP_PARAMETERS,
+    *MATCHING_PARAMETERS,
     Parameter("global_frame_id", "map", "frame of the map: frame_id of ~/pose and ~/result"),
     Parameter("base_frame_id", "base_link", "whose pose ~/pose gives; empty: the camera's own optical frame"),
     Parameter("base_from_camera", [], "pose of the camera's optical frame in the base frame: "

@@ -12,7 +12,7 @@ from relpose_msgs.msg import Neighbours, RelativePose, RelativePoses
 
 from relpose_ros.errors import MapError
 from relpose_ros.nodes.camera_node import CameraNode, ImageMessage
-from relpose_ros.nodes.loading import MAP_PARAMETERS, Loaded, load
+from relpose_ros.nodes.loading import MAP_PARAMETERS, MATCHING_PARAMETERS, Loaded, load
 from relpose_ros.nodes.messages import nanoseconds, pose_with_covariance, stage_messages
 from relpose_ros.types import Frame
 
@@ -24,7 +24,7 @@ class RelativePoseNode(CameraNode):
     """Topics: `image`, `camera_info`, `neighbours` in; `~/relative_poses`, `/diagnostics` out."""
 
     def __init__(self, load: Callable[[dict[str, Any]], Loaded] = load) -> None:
-        super().__init__("relative_pose", MAP_PARAMETERS)
+        super().__init__("relative_pose", (*MAP_PARAMETERS, *MATCHING_PARAMETERS))
         loaded = load(self.settings)
         self._localizer, self._map_id = loaded.localizer, loaded.map_id
         self.health.note("map", loaded.map_id)

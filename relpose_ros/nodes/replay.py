@@ -37,7 +37,7 @@ class ReplayOptions:
     """What to play to which map, and how.
 
     `rate` 1.0 is the pace of the recording. With `minutes` the bag is played again and again for
-    that long. `base_frame` names the frame whose pose ~/pose gives; empty: the camera's own.
+    that long. `pruner`: checkpoint of one; empty: none. `base_frame` names the frame whose pose ~/pose gives; empty: the camera's own.
     `outside`: stretches of the bag (seconds from its first image, both ends included) where the camera
     is where the map is not; any pose there is a false one. `node` is the command of the node's process.
     """
@@ -48,6 +48,7 @@ class ReplayOptions:
     rate: float = 1.0
     minutes: float = 0.0
     profile: str = "default"
+    pruner: str = ""
     image_topic: str | None = None
     camera_info_topic: str | None = None
     pose_topic: str | None = None
@@ -103,6 +104,7 @@ def start_localizer(options: ReplayOptions, topics: CameraTopics) -> NodeProcess
         "use_sim_time": True,
         "map": str(options.map),
         "profile": options.profile,
+        "features.pruner": options.pruner,
         "base_frame_id": options.base_frame,
         "allow_unscaled_map": options.allow_unscaled_map,
         "diagnostics_period": 0.2,

@@ -67,7 +67,7 @@ def test_a_broken_download_is_continued(server, catalogue, tmp_path):
 @pytest.mark.parametrize("known", ["0" * 64, "0123"])
 def test_a_wrong_checksum_is_refused_and_removed(catalogue, tmp_path, known):
     catalogue[FREE] = replace(catalogue[FREE], sha256=known)
-    with pytest.raises(CheckpointError, match="the publisher states"):
+    with pytest.raises(CheckpointError, match="its publisher states"):
         fetch_checkpoint(FREE, tmp_path, catalogue=catalogue)
     assert not list(tmp_path.rglob("chess*"))
 

@@ -36,7 +36,7 @@ CONTAINERS = {
                    lambda s: {"epoch": 0, "chunk": 1, "model_state_dict": s,
                               "success_checkpoint": np.zeros((2, 3, 2, 4))}),
     "oanet": ("model_best.pth", "one_to_one.oanet_iter", {},
-              lambda s: {"epoch": 9, "state_dict": to_original(s), "best_acc": 0.4, "optimizer": {"state": {}}}),
+              lambda s: {"epoch": 9, "state_dict": to_original(s), "optimizer": {"state": {}}}),
     "dsacstar": ("chess.net", "scene_coordinates.dsacstar_tiny", {}, lambda s: s),
     "transpose": ("model.net", "scene_coordinates.coord_tiny", {}, lambda s: s),
     "crossloc": ("model.net", "scene_coordinates.coord_tiny", {}, parallel),

@@ -263,7 +263,7 @@ def test_a_published_checksum_is_held_against_the_file(server, catalogue, tmp_pa
         if digest == good:
             assert fetch("7scenes:chess", tmp_path, True, catalogue={entry.name: entry}).is_dir()
             continue
-        with pytest.raises(DatasetError, match="as the catalogue says"):
+        with pytest.raises(DatasetError, match="as its publisher states"):
             fetch("7scenes:chess", tmp_path, True, catalogue={entry.name: entry})
 
 

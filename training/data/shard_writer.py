@@ -34,6 +34,8 @@ def write_shards(
     memory for one sample at a time. Raises DatasetError for samples that differ or are too few.
     """
     folder = Path(folder)
+    if shards < 1:
+        raise DatasetError(f"{split}: expected one shard or more, got {shards}")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{split}.", dir=folder) as temporary:
         writers = [_ShardWriter(Path(temporary) / f"{k:04d}", frozenset(varying)) for k in range(shards)]
@@ -45,6 +47,7 @@ def write_shards(
             raise DatasetError(
                 f"{split}: expected at least one sample for each of {shards} shards, got {count}"
             )
+        (folder / f"{split}.json").unlink(missing_ok=True)  # it would describe shards that are replaced now
         entries = tuple(
             writer.finish(folder / f"{split}_{k:04d}.h5", split) for k, writer in enumerate(writers)
         )

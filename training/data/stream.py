@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from signal import SIG_IGN, SIGINT, SIGTERM, signal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
+
+from relpose_ros.errors import DatasetError
 
 Sample = dict[str, NDArray[Any]]
 
@@ -52,13 +56,14 @@ class Order(Sampler[list[Ticket]]):
     shuffle: bool = True
 
     def __iter__(self) -> Iterator[list[Ticket]]:
+        total = sum(self.sizes)
         skip = self.start * self.batch_size
-        epoch = skip // sum(self.sizes) if self.shuffle else 0
-        skip -= epoch * sum(self.sizes)
+        epoch = skip // total if self.shuffle else 0
+        skip -= epoch * total
         batch: list[Ticket] = []
         while True:
-            for group, item in self._epoch(epoch)[skip:].tolist():
-                batch.append(Ticket(epoch, group, item))
+            for ticket in self._epoch(epoch, skip):
+                batch.append(ticket)
                 if len(batch) == self.batch_size:
                     yield batch
                     batch = []
@@ -68,19 +73,21 @@ class Order(Sampler[list[Ticket]]):
         if batch:
             yield batch
 
-    def _epoch(self, epoch: int) -> NDArray[np.int64]:
-        """Rows (group, item)."""
-        generator = np.random.default_rng([self.seed, epoch, 1])
+    def _epoch(self, epoch: int, skip: int) -> Iterator[Ticket]:
+        """The tickets of an epoch without the first `skip`; groups that are skipped whole cost nothing."""
         groups = np.arange(len(self.sizes))
         if self.shuffle:
-            generator.shuffle(groups)
-        rows = []
+            np.random.default_rng([self.seed, epoch, 0, 1]).shuffle(groups)
         for group in groups.tolist():
-            indices = (
-                generator.permutation(self.sizes[group]) if self.shuffle else np.arange(self.sizes[group])
-            )
-            rows.append(np.stack([np.full(len(indices), group), indices], axis=1))
-        return np.concatenate(rows)
+            size = self.sizes[group]
+            if skip >= size:
+                skip -= size
+                continue
+            items = np.arange(size)
+            if self.shuffle:
+                np.random.default_rng([self.seed, epoch, group, 3]).shuffle(items)
+            yield from map(partial(Ticket, epoch, group), items[skip:].tolist())
+            skip = 0
 
 
 class _Tickets(torch.utils.data.Dataset[dict[str, Tensor]]):
@@ -99,8 +106,13 @@ class _Tickets(torch.utils.data.Dataset[dict[str, Tensor]]):
 def batches(
     dataset: Dataset, batch_size: int, seed: int, workers: int = 0, start: int = 0, shuffle: bool = True
 ) -> DataLoader[dict[str, Tensor]]:
-    """Batches on the host, loaded ahead by `workers` processes. Any number of them gives the same batches."""
+    """Batches on the host, loaded ahead by `workers` processes. Any number of them gives the same batches.
+
+    Raises DatasetError if there is no sample to shuffle.
+    """
     order = Order(tuple(dataset.group_sizes()), batch_size, seed, start, shuffle)
+    if shuffle and not sum(order.sizes):
+        raise DatasetError(f"{type(dataset).__name__}: expected samples to train on, there are none")
     return DataLoader(
         _Tickets(dataset, seed),
         batch_sampler=order,
@@ -109,4 +121,11 @@ def batches(
         prefetch_factor=4 if workers else None,
         generator=torch.Generator(),  # else it would draw from the global one, and a resumed run would differ
         multiprocessing_context="forkserver" if workers else None,
+        worker_init_fn=_leave_signals_to_the_trainer if workers else None,
     )
+
+
+def _leave_signals_to_the_trainer(_worker: int) -> None:
+    """A scheduler signals the whole group; the trainer still needs its batches to get to the next step."""
+    signal(SIGTERM, SIG_IGN)
+    signal(SIGINT, SIG_IGN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,10 @@ class Journal:
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resumed_at + 1)
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
-        """One line, on disk when this returns to the kernel."""
+        """One line, with the kernel when this returns. JSON has no NaN: it is written as null."""
+        plain = {name: value if math.isfinite(value) else None for name, value in values.items()}
         with self.path.open("a") as file:
-            file.write(f"{json.dumps({'step': step, 'split': split, **values})}\n")
+            file.write(f"{json.dumps({'step': step, 'split': split, **plain})}\n")
         for name, value in values.items():
             self._board.add_scalar(f"{split}/{name}", value, step)
 
@@ -46,9 +48,11 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     lines = []
     for text in path.read_text().splitlines():
         try:
-            lines.append(json.loads(text))
+            line = json.loads(text)
         except ValueError:
             continue
+        if isinstance(line, dict) and "step" in line:
+            lines.append(line)
     return lines
 
 
@@ -62,7 +66,8 @@ def plot_curves(folder: Path) -> Path:
     series: dict[str, dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
     for line in read_metrics(folder / METRICS):
         for name in line.keys() - {"step", "split"}:
-            series[name][line["split"]].append((line["step"], line[name]))
+            if line[name] is not None:
+                series[name][line["split"]].append((line["step"], line[name]))
     columns = min(3, max(len(series), 1))
     rows = -(-max(len(series), 1) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(4.5 * columns, 3 * rows), squeeze=False)

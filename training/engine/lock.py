@@ -12,12 +12,17 @@ from relpose_ros.errors import ConfigurationError
 
 
 @contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path, wanted: bool = True) -> Iterator[None]:
     """Hold `folder` (made if need be) for this process; the kernel lets go when the process dies.
+
+    Without `wanted` (processes of a group but the first) nothing is held.
 
     Raises ConfigurationError if another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if not wanted:
+        yield
+        return
     path = folder / ".lock"
     with path.open("a+") as file:
         try:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -16,8 +14,10 @@ import yaml
 
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.progress import Progress, silent
+from relpose_training.data.ahead import loaded_ahead
 from relpose_training.data.stream import batches
 from relpose_training.engine.averaging import MovingAverage
+from relpose_training.engine.backup import CONFIG, Backup
 from relpose_training.engine.configuration import EngineConfig, config_hash, dump_config
 from relpose_training.engine.device import Batch, Device
 from relpose_training.engine.journal import Journal, plot_curves
@@ -26,16 +26,10 @@ from relpose_training.engine.optimizers import make_optimizer
 from relpose_training.engine.recipe import Recipe, TrainingModule
 from relpose_training.engine.results import Results
 from relpose_training.engine.schedules import learning_rate
-from relpose_training.engine.states import (
-    load_state,
-    random_state,
-    restore_random_state,
-    save_state,
-    seed_everything,
-)
+from relpose_training.engine.signals import Termination
+from relpose_training.engine.states import is_finite, load_state, on_host, save_state, seed_everything
 from relpose_training.engine.validation import validate
 
-CONFIG = "config.yaml"
 PRE_EMPTED = 143
 """Exit status after SIGTERM, the state saved."""
 
@@ -56,51 +50,68 @@ class Trainer:
         self.recipe, self.device, self.progress = recipe, device, progress
         self.config: EngineConfig = recipe.config
         self.folder = Path(self.config.out)
-        self.stopping = False
+        self.step, self.saved = 0, 0
+        if self.config.deterministic:
+            torch.use_deterministic_algorithms(True)
         seed_everything(self.config.seed)
         self.module: TrainingModule = recipe.module()
-        state = load_state(self.folder)
+        self.backup = None if self.config.backup is None else Backup(self.config.backup, self.folder)
+        state = self._find_state()
         if state is None:
             recipe.start(self.module)
         else:
-            self._check_same_run(state)
             self.module.load_state_dict(state["module"])
         self.wrapped = device.wrap(self.module)
         self.optimizer = make_optimizer(self.config, self.module.parameters())
         self.average = None if self.config.ema is None else MovingAverage(self.module, self.config.ema)
-        self.step = 0
         self.results = Results(self.folder, recipe, self.config)
         seed_everything(self.config.seed + 1 + device.place.rank)
         if state is not None:
             self._restore(state)
 
-    def run(self) -> int:
+    def run(self, asked_to_stop: Termination) -> int:
         """Train to the last step; returns the exit status: 0, or PRE_EMPTED."""
         journal = Journal(self.folder, self.step) if self.device.is_main else None
-        if self.device.is_main and not (self.folder / CONFIG).exists():
+        if self.device.is_main:
             (self.folder / CONFIG).write_text(yaml.safe_dump(dump_config(self.config), sort_keys=False))
         self.device.barrier()
+        self.progress(self.step, self.config.steps, "starting")
+        try:
+            stopped = self._run(journal, asked_to_stop)
+        finally:
+            if journal:
+                journal.close()
+        if not stopped and self.device.is_main:
+            plot_curves(self.folder)
+        return PRE_EMPTED if stopped else 0
+
+    def _run(self, journal: Journal | None, asked_to_stop: Termination) -> bool:
+        """The loop; returns whether it was stopped before its end."""
         meter = Meter(time.perf_counter())
-        data = self._training_batches()
-        while self.step < self.config.steps and not self.stopping:
-            values = self._train_step(data, meter)
+        data = self.training_batches()
+        while self.step < self.config.steps:
+            values = self.train_step(data, meter)
             self.step += 1
-            self._write(journal, values, meter)
             last = self.step == self.config.steps
+            if last or self.step % self.config.log_every == 0:
+                self._write(journal, values, meter)
             if last or self.step % self.config.validate_every == 0:
                 self._validate(journal)
-            if last or self.step % self.config.save_every == 0:
+            stop = not last and self._all_stop(asked_to_stop)
+            if last or stop or self.step % self.config.save_every == 0:
                 self._save()
-            if self.step % self.config.log_every == 0:
-                self.stopping = self.device.any(self.stopping)
-        if self.stopping:
-            self._save()
-        if journal:
-            journal.close()
-            plot_curves(self.folder)
-        return 0 if self.step >= self.config.steps else PRE_EMPTED
+            if stop:
+                return True
+        return False
 
-    def _training_batches(self) -> Iterator[Batch]:
+    def _all_stop(self, asked_to_stop: Termination) -> bool:
+        """Several processes agree on it when they talk anyway; a signal comes to them at different steps."""
+        if self.device.place.world == 1:
+            return asked_to_stop.came
+        return self.step % self.config.log_every == 0 and self.device.any(asked_to_stop.came)
+
+    def training_batches(self) -> Iterator[Batch]:
+        """From the step at which the run is, without end."""
         config = self.config
         host = batches(
             self.recipe.training_data(self.device.place),
@@ -109,30 +120,26 @@ class Trainer:
             workers=config.workers,
             start=self.step * config.accumulate,
         )
-        return self.device.feed(host)
+        return self.device.feed(host if config.workers else loaded_ahead(host))
 
-    def _train_step(self, data: Iterator[Batch], meter: Meter) -> dict[str, torch.Tensor]:
-        """One optimizer step over the accumulated batches; returns the mean of what was logged."""
+    def train_step(self, data: Iterator[Batch], meter: Meter) -> dict[str, torch.Tensor]:
+        """One optimizer step over the accumulated batches; returns the mean of what the module gave."""
         config = self.config
-        total: dict[str, torch.Tensor] = {}
         self.wrapped.train()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step)
         self.optimizer.zero_grad(set_to_none=True)
+        total: dict[str, torch.Tensor] = {}
         for part in range(config.accumulate):
             asked = time.perf_counter()
             batch = next(data)
             meter.waited += time.perf_counter() - asked
             meter.samples += len(next(iter(batch.values())))
-            last = part == config.accumulate - 1
-            with torch.enable_grad():
-                if last:
-                    values = self._backward(batch)
-                else:
-                    with self.device.without_sync(self.wrapped):
-                        values = self._backward(batch)
+            values = self._backward(batch, last=part == config.accumulate - 1)
             for name, value in values.items():
-                total[name] = total.get(name, torch.zeros_like(value)) + value.detach() / config.accumulate
+                share = value.detach() / config.accumulate
+                total[name] = total[name] + share if name in total else share
+        self.device.reduce(self.optimizer)
         if config.clip_norm is not None:
             norm = torch.nn.utils.clip_grad_norm_(self.module.parameters(), config.clip_norm)
             total["gradient_norm"] = norm.detach()
@@ -141,23 +148,20 @@ class Trainer:
             self.average.update(self.module)
         return total
 
-    def _backward(self, batch: Batch) -> dict[str, torch.Tensor]:
-        with self.device.autocast(self.config.precision):
+    def _backward(self, batch: Batch, last: bool) -> dict[str, torch.Tensor]:
+        if not last:
+            with self.device.without_sync(self.wrapped):
+                return self._backward(batch, last=True)
+        with torch.enable_grad(), self.device.autocast(self.config.precision):
             values: dict[str, torch.Tensor] = self.wrapped(batch, self.step)
         (values["loss"] / self.config.accumulate).backward()
         return values
 
     def _write(self, journal: Journal | None, values: dict[str, torch.Tensor], meter: Meter) -> None:
         """A line of the journal, now and then: fetching numbers from a TPU costs."""
-        if self.step % self.config.log_every and self.step != self.config.steps:
-            return
         numbers = self.device.mean(self.device.fetch(values))
         if not math.isfinite(numbers["loss"]):
-            raise ConfigurationError(
-                f"the loss is {numbers['loss']} at step {self.step}; the state of step "
-                f"{self.step // self.config.save_every * self.config.save_every} is kept. Try a lower "
-                "learning_rate, clip_norm=1, or precision=float32"
-            )
+            self._give_up(f"the loss is {numbers['loss']}")
         seconds = time.perf_counter() - meter.started
         numbers["learning_rate"] = learning_rate(self.config, self.step - 1)
         numbers["samples_per_second"] = self.device.place.world * meter.samples / seconds
@@ -167,15 +171,22 @@ class Trainer:
         self.progress(self.step, self.config.steps, f"loss {numbers['loss']:.4g}")
         meter.started, meter.waited, meter.samples = time.perf_counter(), 0.0, 0
 
+    def _give_up(self, what: str) -> None:
+        kept = f"The state of step {self.saved} is kept" if self.saved else "No state was saved yet"
+        raise ConfigurationError(
+            f"{what} at step {self.step}. {kept}. Try a lower learning_rate, warmup_steps, clip_norm=1, or "
+            "precision=float32, in another out="
+        )
+
     def _validate(self, journal: Journal | None) -> None:
         """Score the weights as they would be saved; keep them if they are the best so far."""
         held = None
         if self.average is not None:
             held = {name: value.clone() for name, value in self.module.state_dict().items()}
             self.module.load_state_dict(self.average.values)
-        generators = random_state()
+        generators = self.device.random_state()
         metrics = validate(self.recipe, self.module, self.device)
-        restore_random_state(generators)
+        self.device.restore_random_state(generators)
         if self.device.is_main:
             self.results.keep(self.step, metrics, self.module.network)
             if journal:
@@ -184,19 +195,45 @@ class Trainer:
             self.module.load_state_dict(held)
 
     def _save(self) -> None:
-        everyone = self.device.gather(random_state())
+        everyone = self.device.gather(self.device.random_state())
+        broken = False
         if self.device.is_main:
-            state = {
-                "config": config_hash(self.config),
-                "step": self.step,
-                "module": self.module.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "average": None if self.average is None else self.average.state_dict(),
-                "best": self.results.best,
-                "random": everyone,
-            }
-            save_state(self.folder, state)
+            state = on_host(
+                {
+                    "config": config_hash(self.config),
+                    "processes": self.device.place.world * self.device.batch_factor,
+                    "step": self.step,
+                    "module": self.module.state_dict(),
+                    "optimizer": self.optimizer.state_dict(),
+                    "average": None if self.average is None else self.average.state_dict(),
+                    "best": self.results.best,
+                    "random": everyone,
+                }
+            )
+            broken = not is_finite(state["module"])
+            if not broken:
+                save_state(self.folder, state)
+                if self.backup is not None:
+                    self.backup.send()
+        if self.device.any(broken):
+            self._give_up("weights are not finite")
+        self.saved = self.step
+
+    def _find_state(self) -> dict[str, Any] | None:
+        """What this run goes on from, checked to be the same run in all processes."""
+        if self.backup is not None and self.device.place.local_rank == 0:
+            self.backup.fetch()
         self.device.barrier()
+        state = load_state(self.folder)
+        steps = self.device.gather(-1 if state is None else int(state["step"]))
+        if len(set(steps)) > 1:
+            raise ConfigurationError(
+                f"{self.folder}: the processes see states of different steps {steps} (-1: none); it must be "
+                "one folder that all machines share, or be copied by backup="
+            )
+        if state is not None:
+            self._check_same_run(state)
+        return state
 
     def _check_same_run(self, state: dict[str, Any]) -> None:
         if state["config"] != config_hash(self.config):
@@ -204,39 +241,30 @@ class Trainer:
                 f"{self.folder} holds a run with another configuration (see its {CONFIG}); continue it with "
                 "the same one, or choose another out="
             )
+        now = self.device.place.world * self.device.batch_factor
+        if state.get("processes", now) != now:
+            raise ConfigurationError(
+                f"{self.folder} holds a run of {state['processes']} devices, here are {now}: its batches would "
+                "be others. Start as many, or choose another out="
+            )
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.step = int(state["step"])
+        self.step = self.saved = int(state["step"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.results.best = state["best"]
         if len(state["random"]) > self.device.place.rank:
-            restore_random_state(state["random"][self.device.place.rank])
+            self.device.restore_random_state(state["random"][self.device.place.rank])
 
 
-def train(
-    recipe: Recipe[Any], device: Device, progress: Callable[..., None] | None = None, lock: bool = True
-) -> int:
+def train(recipe: Recipe[Any], device: Device, progress: Progress | None = None, lock: bool = True) -> int:
     """Run a recipe in this process; returns the exit status: 0 done, 143 stopped by SIGTERM, state saved.
 
-    Raises ConfigurationError if another run holds the folder or a run of another configuration is in it.
+    Raises ConfigurationError if another run holds the folder or a run of another configuration is in it, and
+    if the loss or the weights are no longer finite.
     """
-    folder = Path(recipe.config.out)
-    if device.is_main and lock:
-        with folder_lock(folder):
-            return _train(recipe, device, progress or silent)
-    return _train(recipe, device, progress or silent)
-
-
-def _train(recipe: Recipe[Any], device: Device, progress: Progress) -> int:
-    trainer = Trainer(recipe, device, progress)
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        trainer.stopping = True
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        return trainer.run()
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with folder_lock(Path(recipe.config.out), wanted=device.is_main and lock):
+        trainer = Trainer(recipe, device, progress or silent)
+        with Termination() as asked_to_stop:
+            return trainer.run(asked_to_stop)

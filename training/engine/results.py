@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ class Results:
                 "config": json.loads(json.dumps(dump_config(self.config))),
                 "step": step,
             },
-            metrics={f"validation/{name}": value for name, value in metrics.items()},
+            metrics={f"validation/{k}": v for k, v in metrics.items() if math.isfinite(v)},
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         write_checkpoint(self.folder / LAST, network.state_dict(), info)
@@ -45,6 +46,7 @@ class Results:
 
     def _is_better(self, metrics: dict[str, float]) -> bool:
         name, direction = self.recipe.best
-        if self.best is None:
-            return True
-        return metrics[name] > self.best if direction == "max" else metrics[name] < self.best
+        value = metrics[name]
+        if self.best is None or not math.isfinite(value):
+            return math.isfinite(value)
+        return value > self.best if direction == "max" else value < self.best

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from relpose_training.data.ahead import loaded_ahead
 from relpose_training.data.stream import batches
-from relpose_training.engine.device import Device
+from relpose_training.engine.device import Batch, Device
 
 if TYPE_CHECKING:
     from relpose_training.engine.recipe import Recipe, TrainingModule
@@ -23,12 +25,12 @@ def validate(recipe: Recipe[Any], module: TrainingModule, device: Device) -> dic
     config = recipe.config
     size = config.batch_size * device.batch_factor
     data = recipe.validation_data(device.place)
-    host = batches(data, size, seed=0, shuffle=False)
+    host = batches(data, size, seed=0, shuffle=False, workers=config.workers)
     scores: dict[str, list[np.ndarray[Any, Any]]] = {}
     module.eval()
     left = sum(data.group_sizes())
     with torch.no_grad(), device.autocast(config.precision):
-        for batch in device.feed(_filled(host, size)):
+        for batch in device.feed(loaded_ahead(_filled(host, size))):
             for name, value in module.score(batch).items():
                 scores.setdefault(name, []).append(value.float().cpu().numpy()[:left])
             left -= size
@@ -40,7 +42,7 @@ def validate(recipe: Recipe[Any], module: TrainingModule, device: Device) -> dic
     )
 
 
-def _filled(host: Any, size: int) -> Any:
+def _filled(host: Iterable[Batch], size: int) -> Iterator[Batch]:
     for batch in host:
         count = len(next(iter(batch.values())))
         if count < size:

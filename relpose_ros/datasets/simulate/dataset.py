@@ -20,7 +20,11 @@ Progress = Callable[..., None]
 
 def simulate(options: SimulationOptions | None = None) -> Source:
     """A world as a Source in memory. Images and depths are rendered each time they are loaded."""
-    simulation = Simulation(options or SimulationOptions())
+    return simulated_source(Simulation(options or SimulationOptions()))
+
+
+def simulated_source(simulation: Simulation) -> Source:
+    """All shots of a simulation as a Source in memory."""
     o = simulation.options
     images = tuple(
         PosedImage(

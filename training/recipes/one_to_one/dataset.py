@@ -10,9 +10,9 @@ Every sample is one image pair, N = `size` correspondences, whatever the number 
     sequence         ()         int64    where the pair is from: index into `names`
 
 The layouts differ in the order of the correspondences alone. n_to_n: "permuted". one_to_one: the N are
-the context and the candidates both, `network(correspondences, correspondences)`; the published input
-(N, 2, N, width) repeats each candidate N times, and `published_pairs` makes it, but no network needs it.
-Which order goes with which published model type: `ORDER_OF`.
+the context and the candidates both, `network(correspondences, correspondences)`. The published input
+(N, 2, N, width), which repeats each candidate N times (201 MB a pair), is never made: see
+`relpose_ros.networks.one_to_one.candidates`. The order of each published model type: `ORDER_OF`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from relpose_ros.errors import DatasetError
 from relpose_training.data.context_order import Order, context_indices
@@ -110,16 +109,3 @@ class CorrespondencePairs(Dataset):
 def stored_pair(stored: Sample) -> PairCorrespondences:
     """The correspondences of one sample of a shard, all of them."""
     return PairCorrespondences(*(stored[name] for name in FIELDS))
-
-
-def published_pairs(correspondences: NDArray[np.float32], context_first: bool = True) -> NDArray[np.float32]:
-    """The published one-to-one input (N, 2, N, width) of one pair's N correspondences (N, width).
-
-    Row c holds the context in one channel and candidate c, N times, in the other. Needs N^2 memory: for
-    comparisons with the original, not for training.
-    """
-    count = len(correspondences)
-    context = np.broadcast_to(correspondences, (count, *correspondences.shape))
-    candidates = np.broadcast_to(correspondences[:, None], context.shape)
-    channels = (context, candidates) if context_first else (candidates, context)
-    return np.ascontiguousarray(np.stack(channels, axis=1))

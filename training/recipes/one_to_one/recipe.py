@@ -87,7 +87,7 @@ class OneToOneRecipe(Recipe[OneToOneConfig]):
             "network": name,
             "parameters": parameters,
             "licence": self.config.licence,
-            "data": ", ".join(told) or self.config.data,
+            "data": ", ".join(told) or "not stated",
         }
 
 
