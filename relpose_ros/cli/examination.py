@@ -63,9 +63,13 @@ ROS = (
     Piece("cv_bridge", "", "the robot's own image conversion (ours is used without it)", "apt, not PyPI"),
 )
 
+LEARNED = "pip install 'relpose_ros[learned]'"
+
 OPTIONAL = (
-    Piece("torch", "torch", "learned features and matchers, training", "pip install torch"),
-    Piece("onnxruntime", "onnxruntime", "learned features without torch", "pip install onnxruntime"),
+    Piece("torch", "torch", "networks, import of weights, training", LEARNED),
+    Piece("safetensors", "safetensors", "checkpoints", LEARNED),
+    Piece("onnxruntime", "onnxruntime", "networks on a CPU, without torch once exported", LEARNED),
+    Piece("onnxscript", "onnxscript", "exporting networks to ONNX", LEARNED),
 )
 
 

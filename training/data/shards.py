@@ -8,7 +8,6 @@ Fields of varying length (the correspondences of a pair) are stored end to end, 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from relpose_ros.datasets.download import sha256_of
 from relpose_ros.errors import DatasetError
 from relpose_ros.progress import Progress, silent
+from relpose_training.data.shard_store import default_cache, local_copy, read_text, verify
 
 FORMAT = "relpose.shards/1"
 OFFSETS = "_offsets"
@@ -49,13 +48,13 @@ class ShardSet:
     """The shards of one split, opened as they are asked for; safe to send to loading processes.
 
     `url` is a folder, or a bucket that fsspec knows (gs://, s3://, memory://): its shards are then copied to
-    `cache` (default: a folder of the system's temporary one) once. Raises DatasetError if the split is not
+    `cache` (default: $RELPOSE_SHARD_CACHE, or a temporary folder) once. Raises DatasetError if the split is not
     there, and, naming the shard, if one is missing, truncated, corrupted or of another kind.
     """
 
     def __init__(self, url: str | Path, split: str, cache: str | Path | None = None) -> None:
-        self.url, self.split = str(url), split
-        self._cache = str(cache) if cache else str(Path(tempfile.gettempdir()) / "relpose-shards")
+        self.url, self.split = str(url).rstrip("/"), split
+        self._cache = Path(cache) if cache else default_cache()
         self.index = self._read_index()
         self._open: dict[int, Shard] = {}
 
@@ -77,15 +76,14 @@ class ShardSet:
         return list(range(rank, len(self.sizes), world))
 
     def verify(self, shards: Iterable[int], progress: Progress = silent) -> None:
-        """Compare the sha256 of these shards with the index. Raises DatasetError naming a corrupted one."""
+        """Compare the sha256 of these shards with the index. Raises DatasetError naming a corrupted one.
+
+        A shard that was compared on this machine before, and has not changed since, is not read again.
+        """
         numbers = list(shards)
         for done, number in enumerate(numbers):
             entry = self.index.shards[number]
-            if sha256_of(self._local(number)) != entry.sha256:
-                raise DatasetError(
-                    f"{self.url}/{entry.file} is corrupted: its sha256 is not that of {self.split}.json; "
-                    "copy it again, or prepare the data again"
-                )
+            verify(self._local(number), entry.sha256, f"{self.url}/{entry.file}", self._cache)
             progress(done + 1, len(numbers), f"checking {entry.file}")
 
     def shard(self, number: int) -> Shard:
@@ -95,45 +93,23 @@ class ShardSet:
         return self._open[number]
 
     def _read_index(self) -> ShardIndex:
-        import fsspec
-
         where = f"{self.url}/{self.split}.json"
         try:
-            with fsspec.open(where, "rt") as file:
-                content = json.load(file)
+            content = json.loads(read_text(where))
             if content["format"] != FORMAT:
                 raise DatasetError(f"{where}: expected format {FORMAT}, got {content['format']!r}")
             return ShardIndex(tuple(ShardEntry(**entry) for entry in content["shards"]), content["meta"])
         except FileNotFoundError:
             raise DatasetError(
-                f"{where}: not there; `relpose dataset prepare` makes shards, and writes this file last"
+                f"{where}: not there; `relpose prepare` makes shards, and writes this file last"
             ) from None
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise DatasetError(f"{where}: expected an index of shards, cannot read it: {error!r}") from None
 
     def _local(self, number: int) -> Path:
         """The shard as a file of this machine."""
-        import fsspec
-
         entry = self.index.shards[number]
-        address = f"{self.url}/{entry.file}"
-        try:
-            if "://" not in address:
-                path = Path(address)
-            else:
-                path = Path(
-                    fsspec.open_local(f"filecache::{address}", filecache={"cache_storage": self._cache})
-                )
-            size = path.stat().st_size
-        except OSError as error:
-            raise DatasetError(
-                f"{address}: the index names this shard, but it cannot be had: {error}"
-            ) from None
-        if size != entry.bytes:
-            raise DatasetError(
-                f"{address} is truncated: {size} bytes of {entry.bytes}; copy it again, or prepare it again"
-            )
-        return path
+        return local_copy(f"{self.url}/{entry.file}", entry.sha256, entry.bytes, self._cache)
 
 
 class Shard:
@@ -146,11 +122,14 @@ class Shard:
         try:
             with h5py.File(path, "r") as file:
                 if file.attrs["format"] != FORMAT or int(file.attrs["samples"]) != entry.samples:
-                    raise DatasetError(f"{path}: not the shard that the index describes")
+                    raise DatasetError(
+                        f"{path}: expected the shard of {entry.samples} samples that the index describes, "
+                        "found another; prepare the data again"
+                    )
                 names = [name for name in file if not name.endswith(OFFSETS)]
                 self._fields = {name: _mapped(path, file[name]) for name in names}
                 self._offsets = {name: file[name + OFFSETS][()] for name in names if name + OFFSETS in file}
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
             raise DatasetError(f"{path}: expected a shard, cannot read it: {error}") from None
 
     def sample(self, number: int) -> Sample:

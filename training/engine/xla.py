@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -13,9 +13,16 @@ from torch import nn
 from relpose_ros.errors import DependencyError
 from relpose_training.engine.device import Batch, Device, Place
 
+LEAST_MESSAGE = 1024
+"""Bytes; messages between processes have sizes of powers of two, or every new size would be compiled."""
 
-def run_on_xla(spmd: bool, worker: Callable[[Device], None]) -> None:
-    """Call `worker` in a process a core, or once with all cores as one device.
+
+class _StatusError(Exception):
+    """A worker's exit status other than 0: torch_xla.launch hands back exceptions and no results."""
+
+
+def run_on_xla(spmd: bool, worker: Callable[[Device], int]) -> int:
+    """Call `worker` in a process a core, or once with all cores as one device; returns its exit status.
 
     Raises DependencyError if torch_xla is not installed.
     """
@@ -26,15 +33,20 @@ def run_on_xla(spmd: bool, worker: Callable[[Device], None]) -> None:
         raise DependencyError(
             f"device=xla: {error}; on a TPU VM: relpose tpu prepare (torch and torch_xla of the same version)"
         ) from None
-    if spmd:
-        torch_xla.runtime.use_spmd()
-        worker(SpmdDevice())
-    else:
+    try:
+        if spmd:
+            torch_xla.runtime.use_spmd()
+            return worker(SpmdDevice())
         torch_xla.launch(_in_process, args=(worker,))
+    except _StatusError as status:
+        return int(status.args[0])
+    return 0
 
 
-def _in_process(_index: int, worker: Callable[[Device], None]) -> None:
-    worker(XlaDevice())
+def _in_process(_index: int, worker: Callable[[Device], int]) -> None:
+    status = worker(XlaDevice())
+    if status:
+        raise _StatusError(status)
 
 
 class XlaDevice(Device):
@@ -60,32 +72,49 @@ class XlaDevice(Device):
 
         yield from MpDeviceLoader(batches, self.torch_device)
 
-    def step(self, optimizer: torch.optim.Optimizer) -> None:
-        import torch_xla
+    def reduce(self, optimizer: torch.optim.Optimizer) -> None:
         import torch_xla.core.xla_model as xm
 
         if self.place.world > 1:
             xm.reduce_gradients(optimizer)
+
+    def step(self, optimizer: torch.optim.Optimizer) -> None:
+        import torch_xla
+
         optimizer.step()
         torch_xla.sync()
 
     def autocast(self, precision: str) -> AbstractContextManager[Any]:
         return torch.autocast("xla", torch.bfloat16, enabled=precision == "bfloat16")
 
+    def random_state(self) -> dict[str, Any]:
+        import torch_xla.core.xla_model as xm
+
+        return {**super().random_state(), "xla": xm.get_rng_state()}
+
+    def restore_random_state(self, state: dict[str, Any]) -> None:
+        import torch_xla.core.xla_model as xm
+
+        super().restore_random_state(state)
+        if "xla" in state:
+            xm.set_rng_state(state["xla"])
+
     def gather(self, value: Any) -> list[Any]:
         import torch_xla.core.xla_model as xm
 
         if self.place.world == 1:
             return [value]
-        everyone = xm.rendezvous("gather", pickle.dumps(value))
-        return [pickle.loads(other) for other in everyone]  # noqa: S301 (our own processes)
+        return [unpack(message) for message in xm.rendezvous("gather", pack(value))]
 
     def close(self) -> None:
         """Nothing to leave."""
 
 
 class SpmdDevice(XlaDevice):
-    """All cores as one: the compiler divides every batch along its first axis."""
+    """All cores as one: the compiler divides every batch along its first axis.
+
+    On a pod there is one process a host; each loads the batches of its own cores.
+    """
 
     def __init__(self) -> None:
         import numpy as np
@@ -94,17 +123,73 @@ class SpmdDevice(XlaDevice):
         from torch_xla.distributed.spmd import Mesh
 
         self.torch_device = torch_xla.device()
-        self.place = Place()
-        self.batch_factor = runtime.global_runtime_device_count()
-        self.mesh = Mesh(np.arange(self.batch_factor), (self.batch_factor,), ("data",))
+        self.place = Place(runtime.process_index(), runtime.process_count())
+        self.batch_factor = runtime.addressable_runtime_device_count()
+        devices = runtime.global_runtime_device_count()
+        self.mesh = Mesh(np.arange(devices), (devices,), ("data",))
+        if self.place.world > 1:
+            import torch_xla.distributed.xla_backend  # noqa: F401 (knows the address xla://)
+
+            torch.distributed.init_process_group("gloo", init_method="xla://")
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        return module.to(self.torch_device)
 
     def feed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        from torch_xla.distributed.spmd import mark_sharding
+        from torch_xla.distributed.parallel_loader import MpDeviceLoader
 
-        for batch in super().feed(batches):
-            for value in batch.values():
-                mark_sharding(value, self.mesh, ("data", *[None] * (value.ndim - 1)))
-            yield batch
+        iterator = iter(batches)
+        first = next(iterator, None)
+        if first is None:
+            return
+        sharding = {name: self._sharding(value.ndim) for name, value in first.items()}
+        yield from MpDeviceLoader(_Chained(first, iterator), self.torch_device, input_sharding=sharding)
+
+    def _sharding(self, axes: int) -> Any:
+        from torch_xla.distributed.spmd import ShardingSpec
+
+        divided = ("data", *[None] * (axes - 1))
+        return ShardingSpec(self.mesh, divided, minibatch=self.place.world > 1)
+
+    def reduce(self, optimizer: torch.optim.Optimizer) -> None:
+        """The compiler has done it."""
+
+    def gather(self, value: Any) -> list[Any]:
+        if self.place.world == 1:
+            return [value]
+        everyone: list[Any] = [None] * self.place.world
+        torch.distributed.all_gather_object(everyone, value)
+        return everyone
+
+    def close(self) -> None:
+        if self.place.world > 1:
+            torch.distributed.destroy_process_group()
+
+
+class _Chained:
+    """An iterator with its first item put back (MpDeviceLoader wants something iterable)."""
+
+    def __init__(self, first: Batch, rest: Iterator[Batch]) -> None:
+        self.first, self.rest = first, rest
+
+    def __iter__(self) -> Iterator[Batch]:
+        yield self.first
+        yield from self.rest
+
+
+def pack(value: Any) -> bytes:
+    """Plain values and tensors as bytes whose number is a power of two."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    content = buffer.getvalue()
+    message = len(content).to_bytes(8, "little") + content
+    return message.ljust(max(LEAST_MESSAGE, 1 << (len(message) - 1).bit_length()), b"\0")
+
+
+def unpack(message: bytes) -> Any:
+    """What `pack` made bytes of."""
+    content = message[8 : 8 + int.from_bytes(message[:8], "little")]
+    return torch.load(io.BytesIO(content), weights_only=True)
 
 
 def compilations() -> int:

@@ -15,7 +15,7 @@ class Family:
     """One generation. `sizes` are the numbers after the dash; None: any multiple of 8.
 
     Runtime versions and zones as in Google's tables "TPU software versions" (PyTorch and JAX) and "TPU
-    regions and zones", read in stored copies of 2025 and 2026. A grant may name zones that are not there.
+    regions and zones", as far as stored copies of 2025 and 2026 showed them. A grant may name other zones.
     """
 
     runtime: str
@@ -26,24 +26,24 @@ class Family:
 FAMILIES = {
     "v2": Family(
         "tpu-ubuntu2204-base",
-        ("us-central1-a", "us-central1-b", "us-central1-c", "us-central1-f", "europe-west4-a", "asia-east1-c"),
+        ("us-central1-a", "us-central1-b", "us-central1-c", "europe-west4-a", "asia-east1-c"),
         (8, 32, 128, 256, 512),
     ),
     "v3": Family(
         "tpu-ubuntu2204-base",
-        ("us-central1-a", "us-central1-b", "us-central1-f", "us-east1-d", "europe-west4-a"),
+        ("us-central1-a", "us-central1-b", "europe-west4-a"),
         (8, 32, 64, 128, 256, 512, 1024, 2048),
     ),
     "v4": Family("tpu-ubuntu2204-base", ("us-central2-b",), None),
     "v5litepod": Family(
         "v2-alpha-tpuv5-lite",
-        ("us-central1-a", "us-south1-a", "us-west1-c", "us-west4-a", "us-west4-b", "europe-west4-b"),
+        ("us-central1-a", "us-south1-a", "us-west1-c", "us-west4-a", "europe-west4-b"),
         POWERS,
     ),
     "v5p": Family("v2-alpha-tpuv5", ("us-central1-a", "us-east5-a", "europe-west4-b"), None),
     "v6e": Family(
         "v2-alpha-tpuv6e",
-        ("us-central1-b", "us-east1-d", "us-east5-a", "us-east5-b", "europe-west4-a", "asia-northeast1-b"),
+        ("us-central1-b", "us-east1-d", "us-east5-a", "us-east5-b", "europe-west4-a"),
         POWERS,
     ),
 }

@@ -56,7 +56,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(line, tmp_path, options, m
     from relpose_training.engine import loop
 
     calls = []
-    original = loop.Trainer._train_step
+    original = loop.Trainer.train_step
 
     def interrupted(self, data, meter):
         calls.append(self.step)
@@ -64,7 +64,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(line, tmp_path, options, m
             raise KeyboardInterrupt
         return original(self, data, meter)
 
-    monkeypatch.setattr(loop.Trainer, "_train_step", interrupted)
+    monkeypatch.setattr(loop.Trainer, "train_step", interrupted)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             train(recipe, device())

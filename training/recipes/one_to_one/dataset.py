@@ -12,7 +12,7 @@ Every sample is one image pair, N = `size` correspondences, whatever the number 
 The layouts differ in the order of the correspondences alone. n_to_n: "permuted". one_to_one: the N are
 the context and the candidates both, `network(correspondences, correspondences)`. The published input
 (N, 2, N, width), which repeats each candidate N times (201 MB a pair), is never made: see
-`relpose_ros.networks.one_to_one.candidates`. The order of each published model type: `ORDER_OF`.
+`relpose_ros.networks.one_to_one.candidates`. The order of each published model type: `models.MODELS`.
 """
 
 from __future__ import annotations
@@ -30,16 +30,6 @@ from relpose_training.data.stream import Dataset, Sample
 from relpose_training.data.virtual_points import virtual_correspondences
 
 Layout = Literal["n_to_n", "one_to_one"]
-
-ORDER_OF: dict[str, Order] = {
-    "n_to_n": "permuted",
-    "model_EOT": "given",
-    "model_CNN_cont_0": "given",
-    "model_CNN_cont_1": "shuffled",
-    "model_CNN_cont_2": "shuffled",
-    "model_CNN_cont_3": "disparity",
-}
-"""The order that each published model type was trained with; see `context_order.Order`."""
 
 FIELDS = ("xs", "ys", "ratios", "mutuals", "R", "t")
 DEFAULT_ORDER: dict[Layout, Order] = {"n_to_n": "permuted", "one_to_one": "given"}

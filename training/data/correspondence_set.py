@@ -1,0 +1,234 @@
+"""A data set of correspondences from many sequences: divided into splits, resumable, written whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from relpose_ros.errors import ConfigurationError, DatasetError
+from relpose_ros.progress import Progress, silent
+from relpose_training.data.correspondences import VARYING, CorrespondenceOptions, Tally, sequence_pairs
+from relpose_training.data.oanet_hdf5 import OANetFile
+from relpose_training.data.oanet_writer import write_oanet
+from relpose_training.data.pair_correspondences import PairCorrespondences
+from relpose_training.data.sequences import PosedSequence, divide, licence_of
+from relpose_training.data.shard_writer import write_shards
+from relpose_training.data.shards import Sample, ShardSet
+from relpose_training.data.virtual_points import virtual_correspondences
+
+Format = Literal["shards", "oanet"]
+
+PARTS = ".parts"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where pairs go: `<folder>/<split>.json` and shards, or `<folder>/<split>.hdf5` as OANet's."""
+
+    folder: Path
+    shards: int = 1
+    format: Format = "shards"
+    force: bool = False
+
+    def file(self, split: str) -> Path:
+        """What is there when the split is complete."""
+        return self.folder / (f"{split}.json" if self.format == "shards" else f"{split}.hdf5")
+
+    def refuse_existing(self, split: str) -> None:
+        """Raises ConfigurationError if the split is there and `force` is not said."""
+        if self.file(split).exists() and not self.force:
+            raise ConfigurationError(
+                f"{self.file(split)} exists already; choose another --out, or say --force"
+            )
+
+    def write(self, split: str, samples: Iterator[Sample], meta: Mapping[str, Any]) -> int:
+        """Write one split; returns how many pairs. Raises DatasetError if they are too few."""
+        if self.format == "oanet":
+            return write_oanet(samples, self.file(split))
+        index = write_shards(samples, self.folder, split, self.shards, VARYING, meta)
+        return sum(entry.samples for entry in index.shards)
+
+
+def prepare_correspondences(
+    sequences: Sequence[PosedSequence],
+    shares: Mapping[str, float],
+    target: Target,
+    options: CorrespondenceOptions,
+    source: str = "",
+    workers: int = 1,
+    progress: Progress = silent,
+    report: Callable[[str], None] = lambda line: None,
+) -> dict[str, int]:
+    """Make pairs of all sequences and write the splits; returns pairs by split.
+
+    Each sequence is kept in a part of its own until the end: started again, a run goes on where it was.
+    `report` gets a line for each sequence. Raises DatasetError when a split has too few pairs, or a source
+    cannot be used, and ConfigurationError.
+    """
+    divided = divide(len(sequences), shares, options.seed)
+    for split in divided:
+        target.refuse_existing(split)
+    parts = [Part(target.folder / PARTS, sequence, options) for sequence in sequences]
+    _make(parts, workers, progress, report)
+    counts = {}
+    for split, numbers in divided.items():
+        chosen = [parts[k] for k in numbers]
+        pairs = sum(part.tally().kept for part in chosen)
+        if pairs < target.shards:
+            lines = "\n".join(f"  {part.sequence.name}: {part.tally().sentence()}" for part in chosen[:10])
+            raise DatasetError(
+                f"{split}: {pairs} pairs for {target.shards} shards; expected at least one for each\n{lines}"
+            )
+        meta = {
+            "source": source,
+            "features": options.features,
+            "sequences": [part.sequence.name for part in chosen],
+            "licences": [licence_of(part.sequence) for part in chosen],
+            "options": asdict(options),
+        }
+        counts[split] = target.write(split, _numbered(chosen), meta)
+    shutil.rmtree(target.folder / PARTS)
+    return counts
+
+
+@dataclass(frozen=True)
+class Part:
+    """The pairs of one sequence on disk: shards of one, named by what they were made from and how."""
+
+    folder: Path
+    sequence: PosedSequence
+    options: CorrespondenceOptions
+
+    @property
+    def key(self) -> str:
+        """Changes with the sequence and the options."""
+        text = f"{self.sequence!r} {json.dumps(asdict(self.options), sort_keys=True)}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def done(self) -> bool:
+        """Whether it was made before."""
+        return self._tally_file.is_file()
+
+    def tally(self) -> Tally:
+        """What became of its images."""
+        return Tally(**json.loads(self._tally_file.read_text()))
+
+    def make(self, progress: Progress = silent) -> None:
+        """Make the pairs and write them; the tally, which is written last, says that it is done."""
+        tally = Tally()
+        samples = sequence_pairs(self.sequence.name, self.sequence.images(), self.options, progress, tally)
+        first = next(samples, None)
+        if first is not None:
+            write_shards(_chained(first, samples), self.folder, self.key, 1, VARYING)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        part = self._tally_file.with_suffix(".part")
+        part.write_text(json.dumps(asdict(tally)))
+        part.replace(self._tally_file)
+
+    def samples(self) -> Iterator[Sample]:
+        """Its pairs, one at a time."""
+        if self.tally().kept:
+            shard = ShardSet(self.folder, self.key).shard(0)
+            yield from (shard.sample(k) for k in range(self.tally().kept))
+
+    @property
+    def _tally_file(self) -> Path:
+        return self.folder / f"{self.key}.tally"
+
+
+def convert_oanet(
+    path: Path, split: str, target: Target, progress: Progress = silent, most: int | None = None
+) -> int:
+    """Write the pairs of an OANet HDF5 file as a split, one at a time; returns how many.
+
+    `most`: only the first so many. Raises DatasetError for a file that is not as OANet writes it.
+    """
+    target.refuse_existing(split)
+    with OANetFile(path) as file:
+        count = min(len(file), most or len(file))
+        if count < target.shards:
+            raise DatasetError(f"{path}: {count} pairs for {target.shards} shards; expected one for each")
+        meta = {
+            "source": f"OANet {path.name}",
+            "features": "sift-2000 (OpenCV, as OANet)",
+            "sequences": [path.stem],
+            "licences": ["research only (OANet, UVic/EPFL)"],
+        }
+        return target.write(split, _from_oanet(file, count, progress), meta)
+
+
+def _from_oanet(file: OANetFile, count: int, progress: Progress) -> Iterator[Sample]:
+    for k in range(count):
+        cameras = [(K[0, 0], K[1, 1], K[0, 2], K[1, 2]) for K in file.cameras(k)]
+        sample = stored_sample(file[k])
+        sample["cameras"] = np.array(cameras, np.float32)
+        sample["sequence"] = np.zeros(1, np.int32)
+        progress(k + 1, count, f"pair {k + 1}")
+        yield sample
+
+
+def stored_sample(pair: PairCorrespondences) -> Sample:
+    """A pair as shards hold it, without its cameras."""
+    return {
+        "xs": pair.points,
+        "ys": pair.distances,
+        "ratios": pair.ratios,
+        "mutuals": pair.mutual,
+        "R": pair.rotation,
+        "t": pair.direction,
+        "virtual": virtual_correspondences(pair.essential()),
+    }
+
+
+def _make(parts: list[Part], workers: int, progress: Progress, report: Callable[[str], None]) -> None:
+    """Make the parts that are missing."""
+    missing = [part for part in parts if not part.done()]
+    if workers > 1 and len(missing) > 1:
+        with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
+            running = {pool.submit(part.make): part for part in missing}
+            for done, future in enumerate(as_completed(running), 1):
+                future.result()
+                _tell(running[future], done, len(missing), progress, report)
+        return
+    for done, part in enumerate(missing):
+        part.make(_within(progress, done, len(missing)))
+        _tell(part, done + 1, len(missing), progress, report)
+
+
+def _tell(part: Part, done: int, total: int, progress: Progress, report: Callable[[str], None]) -> None:
+    progress(done * STEPS, total * STEPS, part.sequence.name)
+    report(f"{part.sequence.name}: {part.tally().sentence()}")
+
+
+STEPS = 1000
+"""Progress of one sequence."""
+
+
+def _within(progress: Progress, before: int, sequences: int) -> Progress:
+    """The progress of one of several sequences as part of the whole."""
+
+    def update(done: int, total: int, stage: str = "", /) -> None:
+        progress(round(STEPS * (before + done / max(total, 1))), STEPS * sequences, stage)
+
+    return update
+
+
+def _numbered(parts: Sequence[Part]) -> Iterator[Sample]:
+    """All pairs, with the number of their sequence."""
+    for number, part in enumerate(parts):
+        for sample in part.samples():
+            yield {**sample, "sequence": np.full(1, number, np.int32)}
+
+
+def _chained(first: Sample, rest: Iterator[Sample]) -> Iterator[Sample]:
+    yield first
+    yield from rest
