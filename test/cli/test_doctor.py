@@ -48,7 +48,7 @@ def test_a_missing_optional_piece_says_what_it_would_give(capsys, absent):
     status, healthy, findings = report(capsys)
     assert (status, healthy) == (0, True)
     assert findings["rclpy"]["state"] == "missing" and "nodes" in findings["rclpy"]["advice"]
-    assert "pip install torch" in findings["torch"]["advice"]
+    assert "pip install 'relpose_ros[learned]'" in findings["torch"]["advice"]
 
 
 def test_a_missing_required_piece_is_status_1(capsys, absent):

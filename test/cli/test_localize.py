@@ -128,3 +128,17 @@ def test_an_unknown_profile_names_those_there_are(small_world, capsys):
     line = [str(small_world.query(5)), "--camera", str(small_world.camera_file), "--profile", "best"]
     assert main(["localize", "--map", str(small_world.map), *line]) == 2
     assert "default, fast, accurate" in capsys.readouterr().err
+
+
+def test_a_pruner_is_asked(small_world, ratio_pruner, onnx_cache, capsys):
+    line = [str(small_world.query(5)), "--camera", str(small_world.camera_file), "--json"]
+    assert main(["localize", "--map", str(small_world.map), *line, "--pruner", str(ratio_pruner)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["state"] == "localized" and answer["latency_ms"]["prune"] > 0
+
+
+def test_what_is_no_pruner_is_refused_with_both_names(small_world, foreign_checkpoint, capsys):
+    line = [str(small_world.query(5)), "--camera", str(small_world.camera_file)]
+    assert main(["localize", "--map", str(small_world.map), *line, "--pruner", str(foreign_checkpoint)]) == 2
+    said = capsys.readouterr().err
+    assert "one_to_one.ltfgc" in said and "one_to_one.eot_21" in said and "Traceback" not in said

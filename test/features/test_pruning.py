@@ -54,13 +54,10 @@ def test_right_ones_are_kept_and_wrong_ones_dropped_however_many_there_are(by_ra
 
 def test_the_threshold_decides(ratio_pruner: Path, onnx_cache: Path):
     points, ratio, mutual = matches(200)
-    for threshold, limit in ((0.0, 2.0), (0.27, 0.71), (0.73, 0.69), (1.0, 0.3)):
+    for threshold, limit in ((0.0, 2.0), (0.27, 0.71), (0.73, 0.69)):
         judged = Pruner(ratio_pruner, SIZE, threshold).judge(points, ratio, mutual)
-        clear = np.abs(ratio - limit) > 0.005
-        if threshold < 1:
-            np.testing.assert_array_equal(judged.keep[clear], (ratio < limit)[clear])
-        else:
-            assert set(ratio[judged.keep]) < set(ratio[ratio < 0.7])
+        clear = np.abs(ratio - limit) > 0.001
+        np.testing.assert_array_equal(judged.keep[clear], (ratio < limit)[clear])
 
 
 def direct(pruner: Pruner, checkpoint: Path, count: int) -> tuple[Judgement, np.ndarray]:
@@ -121,7 +118,7 @@ def test_a_match_that_is_not_finite_is_dropped_and_not_shown(contextual: Pruner)
 
 @pytest.mark.parametrize("count", [0, 1, MIN_MATCHES - 1])
 def test_too_few_to_judge_are_kept(by_ratio: Pruner, count: int):
-    points, ratio, mutual = matches(8)
+    points, _, mutual = matches(8)
     judged = by_ratio.judge(points[:count], np.ones(count, np.float32), mutual[:count])
     assert judged.keep.shape == judged.weights.shape == (count,) and judged.keep.all()
 
@@ -162,7 +159,7 @@ def test_another_network_is_refused_with_both_names(foreign_checkpoint: Path):
 def test_a_network_that_this_software_lacks_is_refused(tmp_path: Path):
     info = CheckpointInfo("one_to_one.of_tomorrow")
     path = write_checkpoint(tmp_path / "new.safetensors", {"a": torch.zeros(1)}, info)
-    with pytest.raises(CheckpointError, match="got one of one_to_one.of_tomorrow"):
+    with pytest.raises(CheckpointError, match=r"got one of one_to_one\.of_tomorrow"):
         Pruner(path)
 
 

@@ -80,7 +80,7 @@ def test_a_pruner_that_keeps_all_changes_nothing(
 def test_what_is_judged_are_rays_of_the_query_and_of_the_reference(
     hall: Map, bare_hall: Map, point_world: Any, landmarks: bool
 ):
-    """With the true pose between them most of the matches lie on their epipolar lines, in this order alone."""
+    """The true pose between them explains many of the matches; with the columns swapped it does not."""
     judge = Chance(1.0)
     localizer = Localizer(hall if landmarks else bare_hall, pruner=judge)
     pose = query_pose(point_world, 1)
@@ -92,7 +92,7 @@ def test_what_is_judged_are_rays_of_the_query_and_of_the_reference(
         essential = essential_matrix(neighbour.map_from_camera.inverse() @ pose)
         rays = points[:, :2], points[:, 2:]
         right = [np.abs(sampson_residual(essential, *r)) < 2 / 240 for r in (rays, rays[::-1])]
-        assert right[0].mean() > 0.5 > 2 * right[1].mean()
+        assert right[0].mean() > max(0.3, 3 * right[1].mean())
 
 
 def test_the_relative_road_shows_all_nearest_neighbours(bare_hall: Map, point_world: Any):
@@ -136,14 +136,16 @@ def test_nothing_kept_is_an_abstention(hall: Map, bare_hall: Map, point_world: A
 
 @pytest.mark.parametrize("road", ["structure", "relative"])
 def test_one_road_alone_can_be_pruned(hall: Map, bare_hall: Map, point_world: Any, road: str):
+    """What keeps nothing closes that road; the other one is taken if it leads anywhere."""
     options = options_for("default", pruned_roads=(road,))
-    for map_, its_road in ((hall, "structure"), (bare_hall, "relative")):
-        found = answers(Localizer(map_, options, Chance(0.0)), point_world, 2)
-        assert all(a.has_pose != (road == its_road) for a in found)
+    other = {"structure": "relative", "relative": "structure"}[road]
+    for map_, passable in ((hall, {"structure", "relative"}), (bare_hall, {"relative"})):
+        for answer in answers(Localizer(map_, options, Chance(0.0)), point_world, 2):
+            assert answer.method == (other if other in passable else "")
 
 
 def two_places(world: Any, other: Any) -> tuple[Map, Features, Rigid]:
-    """A map of two halls 60 m apart, and an image that shows one of them in its left half and the other right."""
+    """A map of two halls 60 m apart, and an image with one of them on its left, the other on its right."""
     from relpose_ros.maps.assemble import BuildOptions, assemble
 
     away = Rigid.from_rotation_vector([0, 0, 0], [60, 0, 0])
@@ -168,7 +170,7 @@ def two_places(world: Any, other: Any) -> tuple[Map, Features, Rigid]:
 
 @pytest.mark.parametrize("side", [-1, 1])
 def test_a_pruner_hides_no_rival(point_world: Any, other_point_world: Any, side: int):
-    """Two places speak for themselves; a pruner that sees one of them only does not make the pose less doubtful."""
+    """Half the image shows another place; dropping that half does not make the pose less doubtful."""
     map_, features, _ = two_places(point_world, other_point_world)
     options = options_for("default", neighbours=16)
     for pruner in (None, OneCamera(side)):

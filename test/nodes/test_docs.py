@@ -15,14 +15,16 @@ DOCS = Path(__file__).parents[2] / "docs" / "nodes"
 def test_the_parameter_table_is_that_of_the_node():
     text = (DOCS / "localizer.md").read_text()
     section = text[text.index("## Parameters") : text.index("## The mount")]
-    documented = re.findall(r"^\| `(\w+)` \|", section, re.M)
+    documented = re.findall(r"^\| `([\w.]+)` \|", section, re.M)
     assert sorted(documented) == sorted(r.name for r in (*camera_node.PARAMETERS, *localizer.PARAMETERS))
 
 
-@pytest.mark.parametrize("page", ["retrieval.md", "relative_pose.md"])
-def test_the_other_nodes_name_their_parameters(page):
+@pytest.mark.parametrize(
+    ("page", "own"), [("retrieval.md", ()), ("relative_pose.md", loading.MATCHING_PARAMETERS)]
+)
+def test_the_other_nodes_name_their_parameters(page, own):
     text = (DOCS / page).read_text()
-    for row in (*camera_node.PARAMETERS, *loading.MAP_PARAMETERS):
+    for row in (*camera_node.PARAMETERS, *loading.MAP_PARAMETERS, *own):
         assert f"`{row.name}`" in text
 
 

@@ -60,12 +60,15 @@ def test_arguments_become_parameters_of_their_types(load):
     assert out["use_sim_time"] is False
     assert "base_from_camera" not in module.node_parameters(given(module, map="m"))
     assert module.node_parameters(given(module, map="m", base_frame_id="none"))["base_frame_id"] == ""
+    assert "features.pruner" not in module.node_parameters(given(module, map="m"))
+    pruned = module.node_parameters(given(module, map="m", pruner="net.safetensors"))
+    assert pruned["features.pruner"] == str(Path.cwd() / "net.safetensors")
 
 
 def test_parameters_that_are_set_exist(load):
     known = {row.name for row in (*camera_node.PARAMETERS, *localizer.PARAMETERS)} | {"use_sim_time"}
     module = load("localization.launch.py")
-    assert set(module.node_parameters(given(module, map="m", base_from_camera="1"))) <= known
+    assert set(module.node_parameters(given(module, map="m", base_from_camera="1", pruner="p"))) <= known
     file = yaml.safe_load((ROOT / "config" / "localizer.yaml").read_text())
     assert set(file["/**"]["ros__parameters"]) <= known
 

@@ -96,7 +96,8 @@ def prepare_correspondences(
             "options": asdict(options),
         }
         counts[split] = target.write(split, _numbered(chosen), meta)
-    shutil.rmtree(target.folder / PARTS)
+    for part in parts:
+        part.remove()
     return counts
 
 
@@ -139,6 +140,13 @@ class Part:
         if self.tally().kept:
             shard = ShardSet(self.folder, self.key).shard(0)
             yield from (shard.sample(k) for k in range(self.tally().kept))
+
+    def remove(self) -> None:
+        """Leave nothing of it, nor of runs that were killed."""
+        for path in (*self.folder.glob(f"{self.key}*"), *self.folder.glob(f".{self.key}*")):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if not any(self.folder.iterdir()):
+            self.folder.rmdir()
 
     @property
     def _tally_file(self) -> Path:

@@ -176,9 +176,7 @@ def squared_distances(essential: Array, first: Array, second: Array) -> Array:
     return np.minimum(squared, FARTHEST)
 
 
-def _checked_pair(
-    first: View, second: View, options: CorrespondenceOptions, tally: Tally
-) -> Sample | None:
+def _checked_pair(first: View, second: View, options: CorrespondenceOptions, tally: Tally) -> Sample | None:
     """A pair that is worth learning from, or None."""
     if min(len(first.features), len(second.features)) < options.least_matches:
         tally.few_matches += 1
@@ -204,7 +202,7 @@ def _views(
     for done, (image, pose) in enumerate(zip(images, poses, strict=True), 1):
         features = extractor.extract(image.load())
         rays = image.camera.rays(features.keypoints)
-        usable = np.isfinite(rays).all(axis=1)
+        usable = np.flatnonzero(np.isfinite(rays).all(axis=1))
         if image.load_depth is not None:
             sight = sight_from_depth(image.camera, pose, image.load_depth())
         else:
@@ -222,4 +220,5 @@ def _baselines(views: Sequence[View]) -> Array:
 
 def _evenly(count: int, most: int) -> list[int]:
     """At most `most` of the indices 0 to count - 1, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+    chosen = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+    return [int(k) for k in chosen]

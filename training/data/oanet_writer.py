@@ -12,6 +12,9 @@ from relpose_ros.errors import DatasetError
 from relpose_training.data.oanet_hdf5 import CAMERA_GROUPS, PAIR_GROUPS
 from relpose_training.data.shards import Sample
 
+AXES = (("x", 2), ("y", 3))
+"""Of the principal point: letter, and place in a camera's fx, fy, cx, cy."""
+
 
 def write_oanet(samples: Iterable[Sample], path: Path) -> int:
     """Write pairs (see `correspondences.pair_sample`) to an HDF5 file; returns how many.
@@ -48,10 +51,9 @@ def as_published(sample: Sample) -> Sample:
         "mutuals": sample["mutuals"],
         "Rs": sample["R"],
         "ts": sample["t"][:, None],
-        **{f"c{axis}{k}s": np.asarray(c[i : i + 1]) for k, c in ((1, first), (2, second)) for axis, i in _AXES},
+        **{
+            f"c{axis}{k}s": np.asarray(c[i : i + 1]) for k, c in ((1, first), (2, second)) for axis, i in AXES
+        },
         "f1s": first[None, :2],
         "f2s": second[None, :2],
     }
-
-
-_AXES = (("x", 2), ("y", 3))

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from relpose_ros.datasets.base import PosedImage
+from relpose_ros.datasets.simulate.folder import LICENCE
 from relpose_ros.errors import ConfigurationError
 from relpose_training.data.simulated_worlds import SimulatedWorld
 
 SPLITS = ("train", "val", "test")
-SIMULATED_LICENCE = "CC0-1.0"
 
 
 class PosedSequence(Protocol):
@@ -51,7 +51,7 @@ class SourceSequence:
 def licence_of(sequence: PosedSequence) -> str:
     """What a sequence's source says, or "not stated"."""
     if isinstance(sequence, SimulatedWorld):
-        return SIMULATED_LICENCE
+        return LICENCE
     if isinstance(sequence, SourceSequence):
         from relpose_ros.datasets.open import open_source
 
@@ -74,7 +74,7 @@ def parse_split(words: str) -> dict[str, float]:
             share = 0.0
         if name not in SPLITS or name in shares or not 0 < share < float("inf"):
             raise ConfigurationError(
-                f"expected a split ({', '.join(SPLITS)}) or shares like train=0.8,val=0.1,test=0.1; got {words!r}"
+                f"expected a split ({', '.join(SPLITS)}) or shares like train=0.8,val=0.2; got {words!r}"
             )
         shares[name] = share
     return {name: share / sum(shares.values()) for name, share in shares.items()}
@@ -87,8 +87,8 @@ def divide(count: int, shares: Mapping[str, float], seed: int = 0) -> dict[str, 
     """
     if count < len(shares):
         raise ConfigurationError(
-            f"{count} sequences cannot be divided into {', '.join(shares)}: images of one sequence in two splits "
-            "would test what was learnt by heart. Give more sources, or one --split for each of your sources"
+            f"{count} sequences cannot be divided into {', '.join(shares)}: images of one sequence in two "
+            "splits would test what was learnt by heart. Give more sources, or prepare each with its --split"
         )
     order = np.arange(count) if len(shares) == 1 else np.random.default_rng([seed, 5]).permutation(count)
     spare = count - len(shares)

@@ -48,8 +48,8 @@ class ShardSet:
     """The shards of one split, opened as they are asked for; safe to send to loading processes.
 
     `url` is a folder, or a bucket that fsspec knows (gs://, s3://, memory://): its shards are then copied to
-    `cache` (default: $RELPOSE_SHARD_CACHE, or a temporary folder) once. Raises DatasetError if the split is not
-    there, and, naming the shard, if one is missing, truncated, corrupted or of another kind.
+    `cache` (default: $RELPOSE_SHARD_CACHE, or a temporary folder) once. Raises DatasetError if the split is
+    not there, and, naming the shard, if one is missing, truncated, corrupted or of another kind.
     """
 
     def __init__(self, url: str | Path, split: str, cache: str | Path | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -11,12 +11,13 @@ from relpose_ros.datasets.base import PosedImage, Split
 from relpose_ros.datasets.simulate.dataset import simulated_source
 from relpose_ros.datasets.simulate.options import SensorOptions, SimulationOptions, forward_camera
 from relpose_ros.datasets.simulate.simulation import Simulation
+from relpose_ros.errors import ConfigurationError
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 
 Kind = Literal["any", "office", "corridor"]
 
-SIZES = ((320, 240), (400, 300), (480, 270), (480, 360))
+SIZES = ((320, 240), (400, 300), (480, 270), (480, 360), (640, 480))
 OFFICES = 0.75
 """Share of offices where any kind will do: corridors of equal doors are the harder part."""
 
@@ -61,6 +62,12 @@ class SimulatedWorld:
     kind: Kind = "any"
     views: int = 60
     night: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind) or self.seed < 0 or self.views < 4:
+            raise ConfigurationError(
+                f"expected {', '.join(get_args(Kind))}, a seed of 0 or more and 4 views or more; got {self}"
+            )
 
     @property
     def name(self) -> str:
@@ -108,17 +115,16 @@ class SimulatedWorld:
 
 
 def _camera(rng: np.random.Generator) -> Camera:
-    """A camera as robots have them: 55 to 100 degrees wide, its axis off the middle, every third distorted."""
+    """A camera as robots have: 55 to 100 degrees wide, its axis off the middle, every third distorted."""
     width, height = SIZES[int(rng.integers(len(SIZES)))]
     focal = 0.5 * width / np.tan(np.deg2rad(rng.uniform(55, 100)) / 2)
     centre = np.array([width - 1, height - 1]) / 2 + rng.normal(0, 0.01 * width, 2)
     fx, fy = (focal * rng.uniform(0.99, 1.01, 2)).tolist()
-    distorted = rng.random() < 1 / 3
-    k1 = float(rng.uniform(-0.12, 0.04))
-    return Camera(
-        "plumb_bob" if distorted else "pinhole", fx, fy, *centre.tolist(), width, height,
-        (k1, 0.0, 0.0, 0.0) if distorted else (),
-    )  # fmt: skip
+    cx, cy = centre.tolist()
+    distorted, k1 = rng.random() < 1 / 3, float(rng.uniform(-0.12, 0.04))
+    distortion = (k1, 0.0, 0.0, 0.0) if distorted else ()
+    model = "plumb_bob" if distorted else "pinhole"
+    return Camera(model, fx, fy, cx, cy, width, height, distortion)
 
 
 def _sensor(rng: np.random.Generator) -> SensorOptions:

@@ -60,7 +60,7 @@ def typical_distance(positions: Array) -> float:
 
 
 def overlap(first: Sight, second: Sight) -> float:
-    """Share (0..1) of what either sees that the other sees, the smaller of both; hidden things are not seen."""
+    """Share (0..1) of what either sees that the other sees, too: the smaller of both. Walls hide things."""
     return min(_seen_share(first, second), _seen_share(second, first))
 
 

@@ -49,7 +49,7 @@ class Device(ABC):
     def feed(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The batches on the device."""
 
-    def reduce(self, optimizer: torch.optim.Optimizer) -> None:
+    def reduce(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: B027 (most need nothing)
         """Average the gradients over all processes, where `backward` has not done so."""
 
     @abstractmethod

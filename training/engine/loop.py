@@ -46,7 +46,9 @@ class Meter:
 class Trainer:
     """One run in one process: made, resumed if there is something to resume, run to the end or to SIGTERM."""
 
-    def __init__(self, recipe: Recipe[Any], device: Device, progress: Progress = silent) -> None:
+    def __init__(
+        self, recipe: Recipe[Any], device: Device, progress: Progress = silent, rehearsal: bool = False
+    ) -> None:
         self.recipe, self.device, self.progress = recipe, device, progress
         self.config: EngineConfig = recipe.config
         self.folder = Path(self.config.out)
@@ -55,7 +57,9 @@ class Trainer:
             torch.use_deterministic_algorithms(True)
         seed_everything(self.config.seed)
         self.module: TrainingModule = recipe.module()
-        self.backup = None if self.config.backup is None else Backup(self.config.backup, self.folder)
+        self.backup = None
+        if self.config.backup is not None and not rehearsal:
+            self.backup = Backup(self.config.backup, self.folder)
         state = self._find_state()
         if state is None:
             recipe.start(self.module)
@@ -244,8 +248,8 @@ class Trainer:
         now = self.device.place.world * self.device.batch_factor
         if state.get("processes", now) != now:
             raise ConfigurationError(
-                f"{self.folder} holds a run of {state['processes']} devices, here are {now}: its batches would "
-                "be others. Start as many, or choose another out="
+                f"{self.folder} holds a run of {state['processes']} devices, here are {now}: its batches "
+                "would be others. Start as many, or choose another out="
             )
 
     def _restore(self, state: dict[str, Any]) -> None:

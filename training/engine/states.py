@@ -71,7 +71,7 @@ def load_state(folder: Path) -> dict[str, Any] | None:
 
 
 def _whole(path: Path, state: Any) -> dict[str, Any]:
-    if not isinstance(state, dict) or not CONTENT <= state.keys():
+    if not isinstance(state, dict) or not state.keys() >= CONTENT:
         raise CheckpointError(f"{path}: expected the state of a run, found something else")
     return state
 

@@ -128,7 +128,7 @@ class SpmdDevice(XlaDevice):
         devices = runtime.global_runtime_device_count()
         self.mesh = Mesh(np.arange(devices), (devices,), ("data",))
         if self.place.world > 1:
-            import torch_xla.distributed.xla_backend  # noqa: F401 (knows the address xla://)
+            import torch_xla.distributed.xla_backend  # it knows the address xla://
 
             torch.distributed.init_process_group("gloo", init_method="xla://")
 

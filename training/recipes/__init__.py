@@ -8,6 +8,6 @@ RECIPES: dict[str, str] = {
 """Name -> "module:Class" of its `Recipe`, imported when it is used: `relpose train NAME`."""
 
 TESTS: dict[str, str] = {
-    "one_to_one": "relpose_training.recipes.one_to_one.test_command",
+    "one_to_one": "relpose_training.recipes.one_to_one.command",
 }
-"""Name -> module with `add_arguments(parser)` and `run(args)`: `relpose test NAME`."""
+"""Name -> module with HELP, EXAMPLES, `add_arguments(parser)` and `run(args)`: `relpose test NAME`."""

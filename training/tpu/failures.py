@@ -50,8 +50,8 @@ PATTERNS = (
     (Kind.MISSING, r"NOT_FOUND|not found|does not exist"),
     (
         Kind.TRANSIENT,
-        r"UNAVAILABLE|\bINTERNAL\b|internal error|DEADLINE_EXCEEDED|HttpError 50\d|connection (reset|aborted)"
-        r"|timed out|temporar|error code 1[34]\b",
+        r"UNAVAILABLE|\bINTERNAL\b|internal error|DEADLINE_EXCEEDED|HttpError 50\d|connection (reset|aborted|refused|closed)"
+        r"|timed out|temporar|error code 1[34]\b|return code \[255\]|exit status 255",
     ),
 )
 

@@ -27,14 +27,19 @@ fail() { say "$*" >&2; exit 1; }
 
 is_running() { # [control folder]
     local pid
-    pid=$(cat "${1:-$control}/pid" 2>/dev/null) && kill -0 "$pid" 2>/dev/null
+    # After a reboot the number may be another program's.
+    pid=$(cat "${1:-$control}/pid" 2>/dev/null) && grep -qs run.sh "/proc/$pid/cmdline"
 }
 
 # Rank 0 alone writes a state, and not always on worker 0: whose state is newer than what it fetched owns it.
 is_writer() { [ -f "$out/state.pt" ] && { [ ! -f "$control/fetched" ] || [ "$out/state.pt" -nt "$control/fetched" ]; }; }
 
 push() {
-    [ -n "$bucket" ] && is_writer || return 0
+    [ -n "$bucket" ] || return 0
+    if [ -f "$control/log" ]; then
+        gcloud storage cp "$control/log" "$bucket/logs/$run/$host.log" --quiet || say "cannot copy the log" >&2
+    fi
+    is_writer || return 0
     # Hidden files are half-written ones and the lock.
     gcloud storage rsync "$out" "$bucket/runs/$run" --recursive --exclude='(.*/)?\..*' --quiet || return 1
     touch "$control/copied"
@@ -62,7 +67,7 @@ start() {
         is_running "$other" && fail "run $(basename "$other") uses the TPU: relpose tpu stop --run $(basename "$other")"
     done
     [ -x "$root/venv/bin/relpose" ] || fail "relpose is not installed here: relpose tpu prepare"
-    rm -f "$control/exit" "$control/pid"
+    rm -f "$control/exit" "$control/pid" "$control/stopped"
     setsid nohup bash "$0" train "$@" >>"$control/log" 2>&1 </dev/null &
     for _ in $(seq 50); do
         [ -f "$control/pid" ] && { say "started: relpose train $* out=$out"; return 0; }
@@ -89,7 +94,11 @@ train() { # what `start` leaves in the background
         wait "$trainer"; status=$?
         kill -0 "$trainer" 2>/dev/null || break # else a signal woke us up
     done
-    while kill -0 -- "-$trainer" 2>/dev/null; do sleep 0.5; done # its processes, one a core
+    for _ in $(seq 240); do # its processes, one a core, may still be saving
+        kill -0 -- "-$trainer" 2>/dev/null || break
+        sleep 0.5
+    done
+    kill -KILL -- "-$trainer" 2>/dev/null
     [ -n "$copier" ] && kill "$copier" 2>/dev/null && wait "$copier" 2>/dev/null
     push || echo "copying failed: what came after $(when copied) is on this disk alone"
     echo "--- $(date -u +%FT%TZ) ended with status $status"
@@ -99,6 +108,7 @@ train() { # what `start` leaves in the background
 
 stop() {
     is_running || { say "run $run is not running"; return 0; }
+    touch "$control/stopped"
     kill -TERM "$(cat "$control/pid")"
     for _ in $(seq "$((2 * ${RELPOSE_PATIENCE:-300}))"); do
         is_running || { say "stopped with status $(cat "$control/exit" 2>/dev/null)"; return 0; }
@@ -114,6 +124,7 @@ when() { # a control file's time
 status() {
     local state=none saved=
     if is_running; then state=running
+    elif [ -f "$control/stopped" ]; then state=stopped
     elif [ -f "$control/exit" ]; then state=ended
     elif [ -f "$control/pid" ]; then state=lost
     fi
@@ -121,4 +132,7 @@ status() {
     echo "relpose-status worker=$worker state=$state exit=$(cat "$control/exit" 2>/dev/null) saved=$saved copied=$(when copied)"
 }
 
-"$@"
+case ${1:-} in
+    push | fetch | start | train | stop | status) "$@" ;;
+    *) fail "expected push, fetch, start, stop or status, got: ${1:-nothing}" ;;
+esac

@@ -8,10 +8,11 @@ from relpose_ros.errors import ConfigurationError
 from relpose_training.tpu import gcloud_commands as commands
 from relpose_training.tpu.creation import COMING_UP, READY, create, queue_state
 from relpose_training.tpu.failures import RETRIED, Kind, TpuError
-from relpose_training.tpu.gcloud import Step, read, read_json, show
+from relpose_training.tpu.gcloud import Step, read, read_json
 from relpose_training.tpu.machine import Machine, Order
 from relpose_training.tpu.waiting import Patience, Say
-from relpose_training.tpu.workers import Job, Source, WorkerStatus, parse_status, phase, prepare_steps, run_steps
+from relpose_training.tpu.worker_status import WorkerStatus, parse_status
+from relpose_training.tpu.workers import Job, Source, phase, prepare_steps, run_steps
 
 TAKEN_AWAY = frozenset({"PREEMPTED", "TERMINATED", "SUSPENDED", "SUSPENDING", "FAILED"})
 USAGE = 2
@@ -40,26 +41,32 @@ class Watch:
 def watch(task: Watch, say: Say) -> None:
     """Look after a started run until it is done on all workers.
 
-    Raises TpuError if the VM is deleted or stopped by somebody, if training ends with a usage error, or
-    crashes more often than allowed.
+    Raises TpuError if somebody deletes the VM or stops it or the run, if training ends with a usage error,
+    or crashes more often than allowed.
     """
-    machine, crashes, deaf = task.order.machine, 0, 0
+    machine = task.order.machine
+    crashes = silent = 0
+    started = True
     while True:
         task.patience.clock.sleep(task.poll_s)
         state = vm_state(machine)
         if state in TAKEN_AWAY:
             say(f"{machine.name}: {state}; making it anew")
-            make_anew(task, say)
-            crashes = deaf = 0
+            _make_anew(task, say)
+            state, started, crashes = READY, False, 0
+        if state == READY and not started:
+            started = _try(prepare_steps(machine, task.source) + run_steps(machine, task.job, True), say)
         elif state == READY:
             workers = _ask(task, say)
-            deaf = 0 if workers else deaf + 1
             if workers and all(worker.exit == 0 for worker in workers):
                 say(f"run {task.job.name} is done: {task.job.bucket}/runs/{task.job.name}")
                 return
-            if deaf >= DEAF or any(_has_failed(worker) for worker in workers):
-                crashes, deaf = crashes + 1, 0
-                _start_again(task, workers, crashes, say)
+            silent = 0 if workers else silent + 1
+            if silent >= DEAF or any(map(_has_failed, workers)):
+                crashes, silent = crashes + 1, 0
+                _check_worth_it(task, workers, crashes)
+                say(f"{_report(workers)}\nstarting again ({crashes} of {task.restarts})")
+                _try(run_steps(machine, task.job, True), say)
         elif state and state not in COMING_UP:
             raise TpuError(f"{machine.name} is {state}, not by Google: watching ends. Nothing was deleted")
 
@@ -80,20 +87,30 @@ def vm_state(machine: Machine) -> str:
         raise
 
 
-def make_anew(task: Watch, say: Say) -> None:
-    """Delete what is left of the VM, create and prepare it, and go on with the run."""
-    machine = task.order.machine
+def _make_anew(task: Watch, say: Say) -> None:
     try:
-        read("deleting", commands.delete(machine))
+        read("deleting", commands.delete(task.order.machine))
     except TpuError as error:
         if error.kind is not Kind.MISSING:
             raise
     create(task.order, task.patience, say)
-    _do(prepare_steps(machine, task.source) + run_steps(machine, task.job))
+
+
+def _try(steps: list[Step], say: Say) -> bool:
+    """Do the steps; False if one met a passing fault (a VM that is just starting refuses connections)."""
+    try:
+        for step in steps:
+            read(step.note or "on the workers", step.command)
+    except TpuError as error:
+        if error.kind not in RETRIED:
+            raise
+        say(f"{error}; asking again")
+        return False
+    return True
 
 
 def _ask(task: Watch, say: Say) -> list[WorkerStatus]:
-    step = phase(task.order.machine, task.job, "status")
+    step = phase(task.order.machine, task.job.name, "status")
     try:
         return parse_status(read("asking the workers", step.command))
     except TpuError as error:
@@ -102,20 +119,20 @@ def _ask(task: Watch, say: Say) -> list[WorkerStatus]:
 
 
 def _has_failed(worker: WorkerStatus) -> bool:
-    return worker.state in ("lost", "none") or (worker.exit is not None and worker.exit != 0)
+    return worker.state in ("lost", "none", "stopped") or worker.exit not in (None, 0)
 
 
-def _start_again(task: Watch, workers: list[WorkerStatus], crashes: int, say: Say) -> None:
-    report = "\n".join(worker.sentence for worker in workers) or "the workers do not answer"
-    advice = f"see: relpose tpu logs --run {task.job.name}"
-    if any(worker.exit == USAGE for worker in workers):
-        raise TpuError(f"training ended with an error that another try does not change; {advice}\n{report}")
-    if crashes > task.restarts:
-        raise TpuError(f"training crashed {crashes} times; {advice}\n{report}")
-    say(f"{report}\nstarting again ({crashes} of {task.restarts})")
-    _do(run_steps(task.order.machine, task.job, restart=True))
+def _report(workers: list[WorkerStatus]) -> str:
+    return "\n".join(worker.sentence for worker in workers) or "the workers do not answer"
 
 
-def _do(steps: list[Step]) -> None:
-    for step in steps:
-        show(step.note or "on the workers", step.command)
+def _check_worth_it(task: Watch, workers: list[WorkerStatus], crashes: int) -> None:
+    why = ""
+    if any(worker.state == "stopped" for worker in workers):
+        why = "the run was stopped by relpose tpu stop: watching ends"
+    elif any(worker.exit == USAGE for worker in workers):
+        why = "training ended with an error that another try does not change"
+    elif crashes > task.restarts:
+        why = f"training crashed {crashes} times"
+    if why:
+        raise TpuError(f"{why}; see: relpose tpu logs --run {task.job.name}\n{_report(workers)}")

@@ -13,16 +13,12 @@ from relpose_training.tpu.gcloud import Step
 from relpose_training.tpu.machine import NAME, Machine, check
 
 HERE = Path(__file__).parent
+RUN_NAME = "a letter, then letters, digits and dashes, all lower case"
 SCRIPTS = ("startup.sh", "run.sh")
 TORCH = "2.9.0"
 """Of torch and torch_xla, which go together: the newest there is (requirements/xla.txt)."""
 REMOTE = "relpose"
 """Folder in the home of every worker: environment, runs, control files, scripts."""
-
-STATUS = re.compile(
-    r"relpose-status worker=(?P<worker>\d+) state=(?P<state>\w+) exit=(?P<exit>\d*) "
-    r"saved=(?P<saved>\S*) copied=(?P<copied>\S*)"
-)
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ class Job:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or self.recipe.replace("_", "-"))
-        check(NAME, "run", self.name, "letters, digits and dashes, all lower case")
+        check(NAME, "run", self.name, RUN_NAME)
         if not self.recipe.isidentifier():
             raise ConfigurationError(f"recipe {self.recipe!r}: expected a name, as one_to_one")
         for word in self.words:
@@ -94,60 +90,32 @@ def prepare_steps(machine: Machine, source: Source) -> list[Step]:
     ]
 
 
-def phase(machine: Machine, job: Job, name: str, note: str = "") -> Step:
+def phase(machine: Machine, run: str, name: str, job: Job | None = None, note: str = "") -> Step:
     """One command of run.sh on all workers at the same time: push, fetch, start, stop or status."""
-    values = {"RELPOSE_RUN": job.name, "RELPOSE_BUCKET": job.bucket or "", "RELPOSE_EVERY": f"{job.every_s:g}"}
-    arguments = job.arguments if name == "start" else []
+    check(NAME, "run", run, RUN_NAME)
+    values = {"RELPOSE_RUN": run}
+    if job is not None:
+        values |= {"RELPOSE_BUCKET": job.bucket or "", "RELPOSE_EVERY": f"{job.every_s:g}"}
+    arguments = job.arguments if job is not None and name == "start" else []
     return Step(commands.ssh(machine, _line(values, "run.sh", name, *arguments)), note)
 
 
 def run_steps(machine: Machine, job: Job, restart: bool = False) -> list[Step]:
     """Start a run, from its newest state. Every step ends on all workers before the next begins."""
-    steps = [phase(machine, job, "stop", "end what is left of it")] if restart else []
+    steps = [phase(machine, job.name, "stop", job, "end what is left of it")] if restart else []
     if job.bucket:
         steps += [
-            phase(machine, job, "push", "a state that is newer here goes to the bucket"),
-            phase(machine, job, "fetch", "every worker gets the same state from the bucket"),
+            phase(machine, job.name, "push", job, "a state that is newer on the VM goes to the bucket"),
+            phase(machine, job.name, "fetch", job, "every worker gets the same state from the bucket"),
         ]
-    return [*steps, phase(machine, job, "start")]
+    return [*steps, phase(machine, job.name, "start", job)]
 
 
 def log_step(machine: Machine, run: str, worker: str, lines: int, follow: bool) -> Step:
     """The end of a run's log on a worker."""
-    check(NAME, "run", run, "letters, digits and dashes, all lower case")
+    check(NAME, "run", run, RUN_NAME)
     tail = f"tail -n {lines}{' -F' if follow else ''} {REMOTE}/control/{run}/log"
     return Step(commands.ssh(machine, tail, worker))
-
-
-@dataclass(frozen=True)
-class WorkerStatus:
-    """A line of `run.sh status`."""
-
-    worker: int
-    state: str
-    """running, ended, lost (it vanished without a word: the VM was restarted) or none."""
-    exit: int | None
-    saved: str
-    copied: str
-
-    @property
-    def sentence(self) -> str:
-        """For people."""
-        ended = "" if self.exit is None else f" with status {self.exit}"
-        saved = f", state saved {self.saved}" if self.saved else ""
-        copied = f", copied to the bucket {self.copied}" if self.copied else ""
-        return f"worker {self.worker}: {self.state}{ended}{saved}{copied}"
-
-
-def parse_status(text: str) -> list[WorkerStatus]:
-    """The status lines in gcloud's output, by worker."""
-    found = [
-        WorkerStatus(
-            int(m["worker"]), m["state"], int(m["exit"]) if m["exit"] else None, m["saved"], m["copied"]
-        )
-        for m in STATUS.finditer(text)
-    ]
-    return sorted(found, key=lambda status: status.worker)
 
 
 def _line(values: dict[str, str], script: str, *arguments: str) -> str:

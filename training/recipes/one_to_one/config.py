@@ -66,7 +66,8 @@ class OneToOneConfig(EngineConfig):
             )
         if self.correspondences < model.smallest:
             raise ConfigurationError(
-                f"model={self.model} needs {model.smallest} correspondences or more, got {self.correspondences}"
+                f"model={self.model} needs {model.smallest} correspondences or more, "
+                f"got {self.correspondences}"
             )
         self._check_knobs()
         network_of(self)

@@ -49,9 +49,7 @@ def judge(
     else:
         logits = network(correspondences)[-1]
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return Judgement(
-        logits, weighted_eight_point(correspondences.to(logits.dtype), inlier_weights(logits))
-    )
+    return Judgement(logits, weighted_eight_point(correspondences.to(logits.dtype), inlier_weights(logits)))
 
 
 def candidate_logits(network: CandidateNetwork, context: Tensor, candidates: int | None) -> Tensor:
@@ -85,8 +83,9 @@ def pose_errors_deg(
         sane = np.isfinite(essential).all() and np.isfinite(logits).all()
         pose = pose_of_essential(essential, pairs, logits) if sane else None
         errors.append(relative_pose_errors_deg(pose, Rigid(turn, move)))
-    return np.minimum(np.asarray(errors), NO_POSE)
+    return np.minimum(np.asarray(errors, np.float64), NO_POSE)
 
 
 def _host(values: Tensor) -> NDArray[np.float64]:
-    return values.detach().cpu().double().numpy()
+    found: NDArray[np.float64] = values.detach().cpu().double().numpy()
+    return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.networks.one_to_one.experiments import cnn_parameters, eot_parameters
 from relpose_training.data.context_order import Order
-from relpose_training.recipes.one_to_one.dataset import ORDER_OF, Layout
+from relpose_training.recipes.one_to_one.dataset import Layout
 
 if TYPE_CHECKING:
     from relpose_training.recipes.one_to_one.config import OneToOneConfig
@@ -33,19 +33,16 @@ ModelName = Literal[
 class Model:
     """One model type, with its published name.
 
-    `smallest`: the fewest correspondences; `knobs`: settings beyond those that all have.
+    `order` is that of its correspondences; `smallest` the fewest of them; `knobs` are settings beyond those
+    that all have.
     """
 
     published: str
     layout: Layout
+    order: Order = "permuted"
     takes_side_information: bool = True
     smallest: int = 8
     knobs: tuple[str, ...] = ()
-
-    @property
-    def order(self) -> Order:
-        """In which it wants its correspondences."""
-        return ORDER_OF.get(self.published, ORDER_OF["n_to_n"])
 
 
 _STAGES = ("blocks", "clusters", "compat")
@@ -59,11 +56,11 @@ MODELS: dict[str, Model] = {
     "convmatch": Model("convmatch", "n_to_n", takes_side_information=False, knobs=("compat",)),
     "convmatch_plus": Model("convmatch_plus", "n_to_n", takes_side_information=False, knobs=("compat",)),
     "clnet": Model("CLNet", "n_to_n", takes_side_information=False, smallest=32),
-    "eot": Model("model_EOT", "one_to_one", knobs=_CANDIDATES),
-    "cnn_given": Model("model_CNN_cont_0", "one_to_one", knobs=_CANDIDATES),
-    "cnn_shuffled": Model("model_CNN_cont_1", "one_to_one", knobs=_CANDIDATES),
-    "cnn_nearest": Model("model_CNN_cont_2", "one_to_one", knobs=_CANDIDATES),
-    "cnn_disparity": Model("model_CNN_cont_3", "one_to_one", knobs=_CANDIDATES),
+    "eot": Model("model_EOT", "one_to_one", "given", knobs=_CANDIDATES),
+    "cnn_given": Model("model_CNN_cont_0", "one_to_one", "given", knobs=_CANDIDATES),
+    "cnn_shuffled": Model("model_CNN_cont_1", "one_to_one", "shuffled", knobs=_CANDIDATES),
+    "cnn_nearest": Model("model_CNN_cont_2", "one_to_one", "shuffled", knobs=_CANDIDATES),
+    "cnn_disparity": Model("model_CNN_cont_3", "one_to_one", "disparity", knobs=_CANDIDATES),
 }
 
 KNOBS: dict[str, Any] = {
@@ -88,7 +85,8 @@ def network_of(config: OneToOneConfig) -> tuple[str, dict[str, Any]]:
     if config.model == "eot":
         return _eot(config)
     takes = MODELS[config.model].knobs
-    given = {name: getattr(config, name) for name in ("blocks", "clusters", "compat") if name in takes}
+    own = ("blocks", "clusters", "compat")
+    given: dict[str, Any] = {name: getattr(config, name) for name in own if name in takes}
     parameters = {name: value for name, value in given.items() if value != KNOBS[name]}
     narrow = MODELS[config.model].takes_side_information and config.width == 4
     return f"one_to_one.{config.model}{'_w4' if narrow else ''}", parameters

@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from relpose_ros.checkpoints.format import load_network, load_weights
 from relpose_ros.errors import CheckpointError
-from relpose_ros.evaluation.pair_counts import pose_accuracy
-from relpose_ros.evaluation.pose_auc import pose_auc
 from relpose_ros.networks.registry import build_network
 from relpose_training.data.shards import ShardSet
 from relpose_training.engine.device import Place
@@ -19,9 +16,7 @@ from relpose_training.recipes.one_to_one.config import OneToOneConfig
 from relpose_training.recipes.one_to_one.dataset import CorrespondencePairs
 from relpose_training.recipes.one_to_one.models import MODELS, network_of
 from relpose_training.recipes.one_to_one.module import CorrespondenceModule, make_module
-
-THRESHOLDS = (5.0, 10.0, 20.0)
-"""Degrees."""
+from relpose_training.recipes.one_to_one.summary import label_metrics, pose_metrics
 
 
 class OneToOneRecipe(Recipe[OneToOneConfig]):
@@ -70,9 +65,7 @@ class OneToOneRecipe(Recipe[OneToOneConfig]):
         hits, called, right = (float(scores[name].sum()) for name in ("hits", "called", "right"))
         rotation, translation = scores["rotation_deg"], scores["translation_deg"]
         return {
-            "precision": _share(hits, called),
-            "recall": _share(hits, right),
-            "f1": _share(2 * hits, called + right),
+            **label_metrics(hits, called, right),
             "classification": float(scores["classification"].mean()),
             "median_rotation_deg": float(np.median(rotation)),
             "median_translation_deg": float(np.median(translation)),
@@ -89,21 +82,3 @@ class OneToOneRecipe(Recipe[OneToOneConfig]):
             "licence": self.config.licence,
             "data": ", ".join(told) or "not stated",
         }
-
-
-def pose_metrics(errors: NDArray[np.floating[Any]]) -> dict[str, float]:
-    """`accuracy_5` (share of pairs up to 5 degrees), `auc_5` (exact), and so on for 10 and 20.
-
-    `errors` (M,): the greater of the angles of rotation and direction, degrees.
-    """
-    wide = np.asarray(errors, np.float64)
-    named = (("accuracy", pose_accuracy(wide, THRESHOLDS)), ("auc", pose_auc(wide, THRESHOLDS)))
-    return {
-        f"{name}_{threshold:.0f}": float(value)
-        for name, values in named
-        for threshold, value in zip(THRESHOLDS, values, strict=True)
-    }
-
-
-def _share(part: float, whole: float) -> float:
-    return part / whole if whole else 0.0

@@ -32,9 +32,9 @@ class Subject:
     size: int
     layout: Layout
     order: Order
+    device: torch.device
     candidates: int | None = None
     label_threshold: float = POSITIVE_BELOW
-    device: torch.device = torch.device("cpu")
 
     def pairs(self, shards: ShardSet) -> CorrespondencePairs:
         """The pairs of a split, as this network takes them."""
@@ -70,9 +70,9 @@ def load_subject(path: str | Path, device: str = "auto") -> Subject:
         int(trained.get("correspondences", size)),
         layout,
         MODELS[trained["model"]].order if trained else order,
+        where,
         trained.get("candidates"),
         float(trained.get("label_threshold", POSITIVE_BELOW)),
-        where,
     )
 
 

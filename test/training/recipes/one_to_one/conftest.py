@@ -122,5 +122,3 @@ def recipe(configured):
         return OneToOneRecipe(configured(model, **values))
 
     return make
-
-

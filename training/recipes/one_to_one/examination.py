@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from relpose_ros.errors import DatasetError
 from relpose_ros.evaluation.pose_auc import relative_pose_errors_deg
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.progress import Progress, silent
+from relpose_training.data.pair_correspondences import PairCorrespondences
 from relpose_training.data.shards import ShardSet
 from relpose_training.recipes.one_to_one.dataset import CorrespondencePairs, stored_pair
 from relpose_training.recipes.one_to_one.estimators import (
@@ -55,7 +56,7 @@ class PairResult:
     errors: Mapping[str, tuple[float, float]]
 
 
-def test_pairs(
+def examine_pairs(
     subject: Subject,
     shards: ShardSet,
     trained: Sequence[str],
@@ -71,7 +72,7 @@ def test_pairs(
     dataset = subject.pairs(shards)
     chosen = _spread(dataset.group_sizes(), protocol.pairs)
     for done, (group, item) in enumerate(chosen, 1):
-        yield _test_pair(subject, dataset, group, item, trained, protocol, estimators)
+        yield _examine(subject, dataset, group, item, trained, protocol, estimators)
         progress(done, len(chosen), shards.split)
 
 
@@ -91,7 +92,7 @@ def _spread(sizes: Sequence[int], most: int | None) -> list[tuple[int, int]]:
     return [everything[i] for i in np.linspace(0, len(everything) - 1, most).round().astype(int)]
 
 
-def _test_pair(
+def _examine(
     subject: Subject,
     dataset: CorrespondencePairs,
     group: int,
@@ -101,26 +102,37 @@ def _test_pair(
     estimators: Mapping[str, Estimator],
 ) -> PairResult:
     generator = np.random.default_rng([protocol.seed, group, item])
-    sample = {name: torch.from_numpy(v)[None] for name, v in dataset.sample(group, item, generator).items()}
+    sample = {
+        name: torch.from_numpy(np.ascontiguousarray(value))[None]
+        for name, value in dataset.sample(group, item, generator).items()
+    }
     pair = stored_pair(dataset.shards.shard(dataset.numbers[group]).sample(item))
     started = time.perf_counter()
     judged = subject.judge(sample["correspondences"])
     seconds = time.perf_counter() - started
-    kept = called_inliers(judged, sample["correspondences"])
-    truth = Rigid(pair.rotation.astype(float), pair.direction.astype(float))
-    inputs = {NETWORK: kept}
-    for name, mask in plain_filters(pair, protocol.ratio).items():
-        inputs[name] = pair.points[mask].astype(float)
+    inputs = {NETWORK: called_inliers(judged, sample["correspondences"])}
+    inputs |= {
+        name: pair.points[mask].astype(float) for name, mask in plain_filters(pair, protocol.ratio).items()
+    }
     alone = pose_errors_deg(judged, sample["correspondences"], sample["R"], sample["t"])[0]
-    errors = {NETWORK: (float(alone[0]), float(alone[1]))}
-    for name, points in inputs.items():
-        for estimator, estimate in estimators.items():
-            errors[f"{name} + {estimator}"] = _errors(estimate, points, truth)
     called = judged.logits[0] > 0
     right = sample["labels_distance"][0] < subject.label_threshold
+    hits, found, truly = (int(x.sum()) for x in (called & right, called, right))
     sequence = _name(dataset, int(sample["sequence"]))
-    counts = [int(x.sum()) for x in (called & right, called, right)]
-    return PairResult(sequence, sequence in trained, *counts, len(called), seconds, errors)
+    errors = {NETWORK: (float(alone[0]), float(alone[1])), **_robust_errors(inputs, estimators, pair)}
+    return PairResult(sequence, sequence in trained, hits, found, truly, len(called), seconds, errors)
+
+
+def _robust_errors(
+    inputs: Mapping[str, NDArray[np.float64]], estimators: Mapping[str, Estimator], pair: PairCorrespondences
+) -> dict[str, tuple[float, float]]:
+    """Errors of every estimator on every set of correspondences (M, 4)."""
+    truth = Rigid(pair.rotation.astype(float), pair.direction.astype(float))
+    return {
+        f"{name} + {estimator}": _errors(estimate(points), truth)
+        for name, points in inputs.items()
+        for estimator, estimate in estimators.items()
+    }
 
 
 def called_inliers(judged: Judgement, correspondences: torch.Tensor) -> NDArray[np.float64]:
@@ -129,10 +141,8 @@ def called_inliers(judged: Judgement, correspondences: torch.Tensor) -> NDArray[
     return different(points[judged.logits[0].numpy() >= 0])
 
 
-def _errors(
-    estimate: Callable[[NDArray[np.float64]], Rigid | None], points: NDArray[np.float64], truth: Rigid
-) -> tuple[float, float]:
-    rotation, translation = relative_pose_errors_deg(estimate(points), truth)
+def _errors(estimate: Rigid | None, truth: Rigid) -> tuple[float, float]:
+    rotation, translation = relative_pose_errors_deg(estimate, truth)
     return min(rotation, NO_POSE), min(translation, NO_POSE)
 
 
