@@ -22,7 +22,7 @@ setup(
             "py.typed",
             *(f"**/*.{kind}" for kind in ("css", "html", "js", "json", "svg", "xml", "yaml")),
         ],
-        "relpose_training": ["**/*.yaml"],
+        "relpose_training": ["**/*.sh", "**/*.yaml"],
     },
     data_files=[
         ("share/relpose_ros", ["package.xml"]),

@@ -11,6 +11,7 @@ from relpose_ros.errors import RelposeError
 BENCHMARKS = {
     "scenes": "every posed scene: accuracy, covariance, latency by stage, map size (the README's table)",
     "strangers": "images that a map does not contain: how many poses are published all the same",
+    "pruner": "a correspondence network between matching and solvers: does it earn its place?",
     "stages": "every stage against a straightforward version of itself",
     "networks": "every network's forward pass: eager, compiled, ONNX Runtime, OpenVINO (minutes)",
     "threads": "BLAS with one thread and with two, on an idle and on a busy machine",

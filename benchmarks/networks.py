@@ -12,12 +12,14 @@ import argparse
 import copy
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import track
 
 from benchmarks.report import describe_machine, markdown
@@ -27,6 +29,8 @@ from relpose_ros.networks.export import export_onnx
 from relpose_ros.networks.registry import ARCHITECTURES, build_network, find_architecture
 
 Run = Callable[[], list[NDArray[Any]]]
+
+COLUMNS = ("eager", "compiled", "onnxruntime", "openvino", "gpu")
 
 IMAGE = (480, 640)
 GRAPH_IMAGE = (256, 341)
@@ -42,42 +46,56 @@ REPRESENTATIVES = {
 def realistic_inputs(name: str, network: Network) -> tuple[torch.Tensor, ...]:
     """Inputs of the size that a robot has: one VGA image, 2048 correspondences, 1024 keypoints a side."""
     generator = torch.Generator().manual_seed(1)
-    return tuple(_enlarge(name, x, generator) for x in network.example_inputs(1, generator))
+    examples = network.example_inputs(1, generator)
+    sizes = _sizes(find_architecture(name).system, examples)
+    return tuple(_enlarge(x, size, generator) for x, size in zip(examples, sizes, strict=True))
 
 
-def _enlarge(name: str, example: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Repeat an example's content to the realistic size, with a little noise: nothing is there twice."""
-    system = find_architecture(name).system
-    shape = list(example.shape)
-    if system in ("retrieval", "scene_coordinates") and example.ndim == 4:
-        shape[2:] = IMAGE
-    elif system == "relpose_gnn" and example.ndim == 5:
-        shape[3:] = GRAPH_IMAGE
-    elif system == "imp":
-        shape[1] = KEYPOINTS
-    elif system == "one_to_one":
-        shape[1] = CORRESPONDENCES
-    repeats = [-(-wanted // have) for wanted, have in zip(shape, example.shape, strict=True)]
-    enlarged = example.repeat(repeats)[tuple(slice(0, wanted) for wanted in shape)]
+def _sizes(system: str, examples: tuple[torch.Tensor, ...]) -> list[list[int]]:
+    """The shape that each input has on a robot."""
+    sizes = [list(x.shape) for x in examples]
+    if system == "relpose_gnn":
+        return [[*size[:3], *GRAPH_IMAGE] for size in sizes]
+    if system in ("imp", "one_to_one"):
+        return [[size[0], KEYPOINTS if system == "imp" else CORRESPONDENCES, *size[2:]] for size in sizes]
+    features = sizes[0][1] > 4  # not an image: a map of features, an eighth of its size
+    height, width = (side // 8 if features else side for side in IMAGE)
+    first = sizes[0][2:]
+    return [
+        [*s[:2], s[2] * height // first[0], s[3] * width // first[1]] if len(s) == 4 else s for s in sizes
+    ]
+
+
+def _enlarge(example: torch.Tensor, size: list[int], generator: torch.Generator) -> torch.Tensor:
+    """Repeat an example's content to a size, with a little noise: nothing is there twice."""
+    repeats = [-(-wanted // have) for wanted, have in zip(size, example.shape, strict=True)]
+    enlarged = example.repeat(repeats)[tuple(slice(0, wanted) for wanted in size)]
     if not enlarged.is_floating_point():
         return enlarged
-    return enlarged + 0.01 * example.std() * torch.randn(shape, generator=generator)
+    return enlarged + 0.01 * example.std() * torch.randn(size, generator=generator)
 
 
 def runtimes(
     network: Network, inputs: tuple[torch.Tensor, ...], folder: Path, threads: int, gpu: bool
-) -> dict[str, Run]:
-    """Name -> a call of the network in that runtime. Preparing them takes seconds to a minute."""
+) -> dict[str, Callable[[], Run]]:
+    """Name -> what makes a call of the network in that runtime. Making one takes seconds to a minute."""
     last = copy.deepcopy(network)
     if any(x.ndim == 4 for x in inputs):
         last.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    found = {"eager": _torch(last, inputs), "compiled": _torch(torch.compile(last, dynamic=False), inputs)}
-    path = export_onnx(network, inputs, folder / "network.onnx")
     arrays = [x.numpy() for x in inputs]
-    found["onnxruntime"] = _onnxruntime(path, network, arrays, threads)
-    found["openvino"] = _openvino(path, arrays, threads)
+
+    @cache
+    def exported() -> Path:
+        return export_onnx(network, inputs, folder / "network.onnx")
+
+    found: dict[str, Callable[[], Run]] = {
+        "eager": lambda: _torch(last, inputs),
+        "compiled": lambda: _torch(torch.compile(last, dynamic=False), inputs),
+        "onnxruntime": lambda: _onnxruntime(exported(), network, arrays, threads),
+        "openvino": lambda: _openvino(exported(), arrays, threads),
+    }
     if gpu:
-        found["gpu"] = _torch(network.to("cuda"), tuple(x.cuda() for x in inputs))
+        found["gpu"] = lambda: _torch(copy.deepcopy(network).to("cuda"), tuple(x.cuda() for x in inputs))
     return found
 
 
@@ -123,36 +141,29 @@ def measure(name: str, threads: int, gpu: bool) -> list[object]:
     torch.manual_seed(0)
     network = build_network(name).eval()
     inputs = realistic_inputs(name, network)
-    cells: dict[str, str] = {}
+    tolerance = find_architecture(name).tolerance
+    runs: dict[str, Run] = {}
+    remarks: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
-        runs = runtimes(network, inputs, Path(folder), threads, gpu)
-        expected = runs["eager"]()
-        agree = {}
-        for runtime, run in runs.items():
+        for runtime, make in runtimes(network, inputs, Path(folder), threads, gpu).items():
             try:
-                off = disagreement(run(), expected)
+                runs[runtime] = make()
+                off = disagreement(runs[runtime](), runs["eager"]())
             except Exception as error:  # noqa: BLE001 (a runtime that cannot run it is a result)
-                cells[runtime] = f"fails: {type(error).__name__}"
-                continue
-            agree[runtime] = off < find_architecture(name).tolerance
-            cells[runtime] = "" if agree[runtime] else f" (off by {off:.0e})"
-        times = race({runtime: runs[runtime] for runtime in agree}, repeats=7, patience=10.0)
-    for runtime, ms in times.items():
-        cells[runtime] = f"{ms / times['eager']:.2f}{cells[runtime]}" if runtime != "eager" else f"{ms:.0f}"
-    fastest = min(
-        (runtime for runtime, ok in agree.items() if ok and runtime != "gpu"), key=times.__getitem__
-    )
-    size = " ".join("x".join(map(str, x.shape)) for x in inputs[:1])
-    return [
-        name,
-        size,
-        *(cells.get(r, "") for r in ("eager", "compiled", "onnxruntime", "openvino", "gpu")),
-        fastest,
-    ]
+                runs.pop(runtime, None)
+                remarks[runtime] = f"fails: {type(error).__name__}"
+            else:
+                remarks[runtime] = "" if off < tolerance else f" (off by {off:.0e})"
+        times = race(runs, repeats=7, patience=10.0)
+    shares = {r: f"{ms / times['eager']:.2f}{remarks[r]}" for r, ms in times.items()}
+    cells = {**remarks, **shares, "eager": f"{times['eager']:.0f}"}
+    fastest = min((r for r in times if r != "gpu" and not remarks[r]), key=times.__getitem__)
+    size = "x".join(map(str, inputs[0].shape))
+    return [name, size, *(cells.get(r, "") for r in COLUMNS), fastest]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print."""
+    """Measure and print; the column `fastest` is of those that agree."""
     parser = argparse.ArgumentParser(prog="benchmarks networks", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default="", help="networks whose name contains this")
     parser.add_argument("--threads", type=int, default=2)
@@ -161,8 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     print(f"{describe_machine()}\n", flush=True)
     names = [name for name in REPRESENTATIVES.values() if args.only in name]
-    rows = [measure(name, args.threads, args.gpu) for name in track(names, "networks")]
-    header = [
+    header = (
         "network",
         "first input",
         "eager ms",
@@ -171,8 +181,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "OpenVINO",
         "GPU",
         "fastest that agrees",
-    ]
-    print(markdown(header, rows))
+    )
+    print(markdown(header, []), flush=True)
+    for name in track(names, "networks", console=Console(stderr=True)):
+        row = measure(name, args.threads, args.gpu)
+        print(f"| {' | '.join(map(str, row))} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from relpose_ros.evaluation.consistency import Share
 Results = dict[str, Any]
 
 RECALLS = ("0.05m_5deg", "0.1m_5deg", "0.25m_2deg", "0.5m_5deg")
-STAGES = ("extract", "retrieve", "match", "solve", "refine", "relative")
+STAGES = ("extract", "retrieve", "match", "prune", "solve", "refine", "relative")
 
 
 def all_tables(results: Sequence[Results]) -> str:
@@ -86,9 +86,11 @@ def _share(share: Share) -> list[object]:
 
 def latency(results: Sequence[Results]) -> str:
     """Milliseconds, p50/p95, over the frames in which a stage ran."""
-    header = ["scene", "profile", "total", *STAGES, "total/extract"]
+    pruned = any("prune" in r["latency_ms"] for r in results)
+    stages = [stage for stage in STAGES if stage != "prune" or pruned]
+    header = ["scene", "profile", "total", *stages, "total/extract"]
     rows = [
-        [r["source"], r["profile"], *(_percentiles(r, s) for s in ("total", *STAGES)), _overhead(r)]
+        [r["source"], r["profile"], *(_percentiles(r, s) for s in ("total", *stages)), _overhead(r)]
         for r in results
     ]
     return f"Milliseconds, p50/p95:\n\n{markdown(header, rows)}"

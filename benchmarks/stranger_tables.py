@@ -44,8 +44,8 @@ def totals(trials: Sequence[Trial]) -> str:
     rows = []
     for profile in dict.fromkeys(t.profile for t in trials):
         mine = [t for t in trials if t.profile == profile]
-        rows.append([profile, "all", *_counted(mine)])
-        rows.append([profile, "enough features", *_counted([t for t in mine if t.features >= MIN_FEATURES])])
+        rows.append([profile, "all", *counted(mine)])
+        rows.append([profile, "enough features", *counted([t for t in mine if t.features >= MIN_FEATURES])])
     return markdown(["profile", "images", *COUNTED], rows)
 
 
@@ -53,13 +53,14 @@ def by(key: str, trials: Sequence[Trial]) -> str:
     """The same by `map` or by `group`."""
     values = dict.fromkeys((t.profile, getattr(t, key)) for t in trials)
     rows = [
-        [profile, value, *_counted([t for t in trials if (t.profile, getattr(t, key)) == (profile, value)])]
+        [profile, value, *counted([t for t in trials if (t.profile, getattr(t, key)) == (profile, value)])]
         for profile, value in values
     ]
     return markdown(["profile", key, *COUNTED], rows)
 
 
-def _counted(trials: Sequence[Trial]) -> list[object]:
+def counted(trials: Sequence[Trial]) -> list[object]:
+    """The cells of `COUNTED`."""
     states = [t.state for t in trials]
     share = Share(sum(t.published for t in trials), len(trials))
     one_in = f"{1 / share.value:.0f}" if share.hits else "-"

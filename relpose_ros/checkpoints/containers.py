@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +16,13 @@ if TYPE_CHECKING:
 
 SAFETENSORS = {".safetensors"}
 HDF5 = {".h5", ".hdf5"}
-UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
-"""What torch raises for files that are cut off or were never a checkpoint."""
+UNREADABLE = (
+    OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
+    AssertionError, MemoryError, struct.error, zipfile.BadZipFile,
+)  # fmt: skip
+"""What readers raise for files that are cut off, damaged, or were never what their name says."""
+INFLATION = 50
+"""An HDF5 array may be so many times as large as its file: weights hardly compress, bombs do."""
 
 
 def read_container(path: str | Path) -> Any:
@@ -44,6 +51,7 @@ def read_torch(path: str | Path) -> Any:
 
     path = Path(path)
     try:
+        _refuse_zip_bomb(path)
         with torch.serialization.safe_globals(_numpy_globals()):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -61,19 +69,46 @@ def read_hdf5(path: str | Path) -> dict[str, Tensor]:
     import numpy as np
     import torch
 
+    path = Path(path)
     try:
         with h5py.File(path, "r") as file:
-            # A soft or external link would lead out of the file.
-            own = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
-            arrays = {name: file[name][()] for name in own if isinstance(file[name], h5py.Dataset)}
-    except OSError as error:
+            own = [name for name in file if _is_own_array(file, name)]
+            if any(file[name].nbytes > INFLATION * path.stat().st_size for name in own):
+                raise CheckpointError(
+                    f"{path}: refused: an array in it is more than {INFLATION} times as large as the file"
+                )
+            arrays = {name: file[name][()] for name in own}
+    except UNREADABLE as error:
         raise CheckpointError(f"{path}: expected an HDF5 file, but it cannot be read ({error})") from None
-    numeric = {n: np.asarray(a) for n, a in arrays.items() if np.asarray(a).dtype.kind in "fiu"}
+    native = {n: np.asarray(a).astype(np.asarray(a).dtype.newbyteorder("=")) for n, a in arrays.items()}
+    numeric = {n: a for n, a in native.items() if a.dtype.kind in "fiu" and a.dtype.itemsize <= 8}
     if not numeric:
         raise CheckpointError(
             f"{path}: expected arrays of numbers at the top of the file, found {list(arrays)}"
         )
-    return {name: torch.from_numpy(value.copy()) for name, value in numeric.items()}
+    return {name: torch.from_numpy(value) for name, value in numeric.items()}
+
+
+def _is_own_array(file: Any, name: str) -> bool:
+    """Whether `name` is an array whose numbers lie in the file itself: links, virtual and external data sets
+    lead out of it, to whatever the user may read."""
+    import h5py
+
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        return False
+    found = file[name]
+    return isinstance(found, h5py.Dataset) and not found.external and not found.is_virtual
+
+
+def _refuse_zip_bomb(path: Path) -> None:
+    """Raises CheckpointError for an archive that holds more than its size: torch stores, and never packs."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            inside = sum(entry.file_size for entry in archive.infolist())
+        if inside > path.stat().st_size:
+            raise CheckpointError(
+                f"{path}: refused: {inside} bytes packed into {path.stat().st_size}, which torch does not do"
+            )
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -82,7 +117,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
     try:
         tensors: dict[str, Tensor] = load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, *UNREADABLE) as error:
         raise CheckpointError(
             f"{path}: expected a safetensors file, but it cannot be read ({error})"
         ) from None

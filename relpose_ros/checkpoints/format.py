@@ -42,6 +42,10 @@ class CheckpointInfo:
     version: int = VERSION
 
 
+EXAMPLE = CheckpointInfo("")
+"""One of its kind: what types the fields of a header must have."""
+
+
 def write_checkpoint(path: str | Path, weights: Mapping[str, Tensor], info: CheckpointInfo) -> Path:
     """Write weights and what they are to `path`, which appears only when it is whole.
 
@@ -129,7 +133,22 @@ def load_weights(network: Network, weights: Mapping[str, Tensor], what: str) -> 
     )
     if problems:
         raise CheckpointError(f"{what}: the weights do not fit the network: {problems}")
+    check_kinds(expected, weights, what)
     network.load_state_dict(dict(weights), strict=True)
+
+
+def check_kinds(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], what: str) -> None:
+    """Raises CheckpointError where integers, truth values or complex numbers stand for reals, or the reverse.
+
+    Of reals any precision is taken, and converted to the network's.
+    """
+    wrong = [
+        f"{name} is {found[name].dtype}, expected {value.dtype}"
+        for name, value in expected.items()
+        if found[name].is_floating_point() != value.is_floating_point() or found[name].is_complex()
+    ]
+    if wrong:
+        raise CheckpointError(f"{what}: {len(wrong)} tensors of another kind: {_some(wrong)}")
 
 
 def describe_difference(expected: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]]) -> str:
@@ -153,12 +172,15 @@ def _parse_info(path: Path, header: str) -> CheckpointInfo:
     try:
         stored = json.loads(header)
         version = int(stored["version"])
-        str(stored["network"])
-    except (ValueError, TypeError, KeyError) as error:
+        kinds = {f.name: type(getattr(EXAMPLE, f.name)) for f in fields(CheckpointInfo)}
+        known = {name: value for name, value in stored.items() if name in kinds}
+        wrong = [name for name, value in known.items() if not isinstance(value, kinds[name])]
+        if wrong or "network" not in known:
+            raise ValueError(f"wrong or missing: {', '.join(wrong) or 'network'}")
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path}: the header of this checkpoint is broken ({error!r})") from None
     if version > VERSION:
         raise CheckpointError(
             f"{path}: checkpoint version {version}, this software reads up to {VERSION}: update relpose_ros"
         )
-    known = {f.name for f in fields(CheckpointInfo)}
-    return CheckpointInfo(**{name: value for name, value in stored.items() if name in known})
+    return CheckpointInfo(**known)

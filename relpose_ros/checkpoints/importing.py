@@ -9,9 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relpose_ros.checkpoints.containers import read_container
-from relpose_ros.checkpoints.format import CheckpointInfo, describe_difference, write_checkpoint
+from relpose_ros.checkpoints.format import CheckpointInfo, check_kinds, describe_difference, write_checkpoint
 from relpose_ros.checkpoints.publishers import Publisher, find_publisher
-from relpose_ros.checkpoints.state_dicts import extract_state_dict, outline, recognise, shapes_of
+from relpose_ros.checkpoints.state_dicts import (
+    MISFIT,
+    empty_state,
+    extract_state_dict,
+    outline,
+    recognise,
+    shapes_of,
+)
 from relpose_ros.datasets.download import sha256_of
 from relpose_ros.errors import CheckpointError
 
@@ -39,7 +46,7 @@ def import_checkpoint(
 
     Nothing in the files is executed. Raises ConfigurationError for an unknown system or network, and
     CheckpointError for files that are broken or unsafe, or whose tensors do not fit the network: it then
-    says what is missing, unexpected, or of another shape, and writes nothing.
+    says what is missing, unexpected, or of another shape or kind, and writes nothing.
     """
     options = options or ImportOptions()
     publisher, paths = find_publisher(system), [Path(file) for file in files]
@@ -49,7 +56,7 @@ def import_checkpoint(
     digests = ", ".join(f"{path.name} sha256:{sha256_of(path)}" for path in paths)
     info = CheckpointInfo(
         network=network,
-        parameters={**parameters, **options.parameters},
+        parameters=parameters,
         licence=options.licence or publisher.licence,
         origin=f"{options.origin or publisher.page}: {digests}",
         data=options.data,
@@ -70,21 +77,31 @@ def _read_state(publisher: Publisher, paths: Sequence[Path]) -> dict[str, Tensor
         state = parts[0]
     else:
         raise CheckpointError(f"weights of {publisher.name} are one file, got {len(parts)}")
-    return publisher.translate(state)
+    try:
+        return publisher.translate(state)
+    except MISFIT as error:
+        what = " + ".join(map(str, paths))
+        raise CheckpointError(f"{what}: these are no weights of {publisher.name} ({error!r})") from None
 
 
 def _identify(
     publisher: Publisher, file_name: str, state: Mapping[str, Tensor], options: ImportOptions, what: str
 ) -> tuple[str, dict[str, Any]]:
-    """Which network the weights are of, and its parameters."""
+    """Which network the weights are of, and all its parameters."""
     shapes = shapes_of(state)
-    if options.network is None:
-        try:
-            return recognise(shapes, publisher.system, publisher.hint(file_name))
-        except CheckpointError as error:
-            raise CheckpointError(f"{what}: {error}") from None
-    told, expected = outline(options.network, shapes, options.parameters)
-    problems = describe_difference(expected, shapes)
-    if problems:
-        raise CheckpointError(f"{what}: these are no weights of {options.network}: {problems}")
-    return options.network, told
+    name = options.network
+    try:
+        if name is None:
+            name, told = recognise(shapes, publisher.system, publisher.hint(file_name))
+        else:
+            told, _ = outline(name, shapes, options.parameters)
+    except MISFIT as error:
+        raise CheckpointError(f"{what}: these are no weights of {name} ({error!r})") from None
+    except CheckpointError as error:
+        raise CheckpointError(f"{what}: {error}") from None
+    parameters = {**told, **options.parameters}
+    expected = empty_state(name, parameters)
+    if problems := describe_difference(shapes_of(expected), shapes):
+        raise CheckpointError(f"{what}: these are no weights of {name}: {problems}")
+    check_kinds(expected, state, what)
+    return name, parameters

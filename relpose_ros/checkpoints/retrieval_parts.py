@@ -74,5 +74,13 @@ def _netvlad(clusters: State) -> dict[str, Tensor]:
 def _whitening(pca: State) -> dict[str, Tensor]:
     from relpose_ros.networks.retrieval.whitening import whitening_layer
 
-    weight, bias = whitening_layer(pca["U"], pca["lams"], pca["mu"])
+    basis, variances, mean = pca["U"], pca["lams"], pca["mu"]
+    if basis.ndim != 2 or variances.numel() != basis.shape[1] or mean.numel() != basis.shape[0]:
+        raise CheckpointError(
+            "expected a PCA with U (D, k), lams (k) and mu (D), got "
+            f"{tuple(basis.shape)}, {tuple(variances.shape)} and {tuple(mean.shape)}"
+        )
+    if not (variances > 0).all():
+        raise CheckpointError("expected a PCA whose variances (lams) are positive, found others")
+    weight, bias = whitening_layer(basis, variances, mean)
     return {"pca_layer.weight": weight, "pca_layer.bias": bias}

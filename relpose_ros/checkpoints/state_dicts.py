@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from relpose_ros.checkpoints.format import describe_difference
-from relpose_ros.errors import CheckpointError
+from relpose_ros.errors import CheckpointError, ConfigurationError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,13 +17,19 @@ WRAPPERS = ("module.", "_orig_mod.")
 NESTS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
 """Under which names checkpoints keep their state dict."""
 
+DEPTH = 8
+"""Nests deeper than this are not looked into: no publisher makes them, and a dict can hold itself."""
+MISFIT = (LookupError, ValueError)
+"""What `Network.parameters_from` raises for shapes of another class."""
+
 Shapes = dict[str, tuple[int, ...]]
 
 
 def extract_state_dict(content: Any, what: str) -> dict[str, Tensor]:
     """The state dict in a checkpoint's nested dicts, with the names of wrappers stripped.
 
-    Raises CheckpointError, naming `what`, if there is none or several under unknown names.
+    Raises CheckpointError, naming `what`, if there is none, or if a tensor in it is not dense, finite
+    numbers (sparse, quantised, without data, NaN).
     """
     state = _find_state(content)
     if state is None:
@@ -31,6 +37,10 @@ def extract_state_dict(content: Any, what: str) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{what}: expected a state dict (names and tensors), bare or under one of {', '.join(NESTS)}; "
             f"found {found or 'an empty dict'}"
+        )
+    if unusable := [name for name, value in state.items() if not _is_dense(value)]:
+        raise CheckpointError(
+            f"{what}: expected dense tensors of finite numbers, found others: {', '.join(unusable[:6])}"
         )
     return strip_wrappers(state)
 
@@ -62,7 +72,7 @@ def recognise(shapes: Shapes, system: str, hint: str | None = None) -> tuple[str
     for name in (n for n, a in ARCHITECTURES.items() if a.system == system):
         try:
             told, expected = outline(name, shapes)
-        except (KeyError, IndexError):
+        except (*MISFIT, ConfigurationError):
             continue
         if difference := describe_difference(expected, shapes):
             others.append((_distance(expected, shapes), name, difference))
@@ -92,20 +102,27 @@ def outline(
 ) -> tuple[dict[str, Any], Shapes]:
     """The parameters that `shapes` tell of the network `name`, and all the shapes it then has.
 
-    `parameters` are given besides. No memory is taken for weights. Raises KeyError or IndexError if the
-    shapes are not of that class, ConfigurationError for an unknown network or parameter.
+    `parameters` are given besides. Raises one of MISFIT if the shapes are not of that class,
+    ConfigurationError for an unknown network or parameter.
     """
-    import torch
-
-    from relpose_ros.networks.registry import build_network, find_architecture, load_class
+    from relpose_ros.networks.registry import find_architecture, load_class
 
     cls = load_class(name)
     defaults = {p.name: p.default for p in inspect.signature(cls).parameters.values()}
     registered = {**defaults, **find_architecture(name).parameters}
     told = {k: v for k, v in cls.parameters_from(shapes).items() if k not in registered or registered[k] != v}
+    return told, shapes_of(empty_state(name, {**told, **(parameters or {})}))
+
+
+def empty_state(name: str, parameters: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The state dict of the network `name` with these `parameters`: shapes and types without memory."""
+    import torch
+
+    from relpose_ros.networks.registry import build_network
+
     with torch.device("meta"):
-        network = build_network(name, **{**told, **(parameters or {})})
-    return told, shapes_of(network.state_dict())
+        state: dict[str, Tensor] = build_network(name, **parameters).state_dict()
+    return state
 
 
 def _distance(expected: Shapes, found: Shapes) -> int:
@@ -123,12 +140,26 @@ def _is_state(value: Any) -> bool:
     )
 
 
-def _find_state(content: Any) -> Mapping[str, Tensor] | None:
+def _is_dense(value: Tensor) -> bool:
+    """Whether it holds finite numbers that can be copied, and all of them: a small file can hold a huge
+    tensor that repeats one number."""
+    import torch
+
+    if value.is_nested or value.layout != torch.strided or value.is_quantized or value.is_meta:
+        return False
+    if value.is_floating_point() and value.element_size() < 2:  # float8: no arithmetic
+        return False
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        return False
+    return bool(torch.isfinite(value).all())
+
+
+def _find_state(content: Any, depth: int = DEPTH) -> Mapping[str, Tensor] | None:
     if _is_state(content):
         return content  # type: ignore[no-any-return]
-    if not isinstance(content, Mapping):
+    if not isinstance(content, Mapping) or not depth:
         return None
     for name in NESTS:
-        if name in content and (state := _find_state(content[name])) is not None:
+        if name in content and (state := _find_state(content[name], depth - 1)) is not None:
             return state
     return None

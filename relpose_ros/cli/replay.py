@@ -64,8 +64,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Hand the options to the replay process: the command line knows no ROS."""
-    names = ("rate", "minutes", "profile", "pruner", "image_topic", "camera_info_topic", "pose_topic", "base_frame",
-             "outside", "allow_unscaled_map")  # fmt: skip
+    names = ("rate", "minutes", "profile", "pruner", "image_topic", "camera_info_topic", "pose_topic",
+             "base_frame", "outside", "allow_unscaled_map")  # fmt: skip
     options = {name: getattr(args, name) for name in names}
     return start_replay({**options, **{name: str(getattr(args, name)) for name in ("map", "bag", "out")}})
 

@@ -144,7 +144,9 @@ class Localizer:
                 f"pruned_roads: expected some of {', '.join(roads)}, got {', '.join(sorted(unknown))}"
             )
         if given is None and options.pruner is not None:
-            given = Pruner(options.pruner, size_for(options.max_keypoints), options.pruner_threshold)
+            size = size_for(options.max_keypoints)
+            # One thread, as for BLAS: on a busy robot more of them wait for each other.
+            given = Pruner(options.pruner, size, options.pruner_threshold, threads=1)
         return {road: given if road in options.pruned_roads else None for road in roads}
 
     def _neighbour(self, index: int, score: float) -> Neighbour:

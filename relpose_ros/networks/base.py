@@ -29,7 +29,7 @@ class Network(nn.Module):
     def parameters_from(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         """Constructor arguments that the shapes of a state dict tell; by default none.
 
-        A KeyError or IndexError means that the state dict is not of this class.
+        A KeyError, IndexError or ValueError means that the state dict is not of this class.
         """
         return {}
 

@@ -37,7 +37,8 @@ class ReplayOptions:
     """What to play to which map, and how.
 
     `rate` 1.0 is the pace of the recording. With `minutes` the bag is played again and again for
-    that long. `pruner`: checkpoint of one; empty: none. `base_frame` names the frame whose pose ~/pose gives; empty: the camera's own.
+    that long. `pruner`: the node's `features.pruner`. `base_frame` names the frame whose pose ~/pose
+    gives; empty: the camera's own.
     `outside`: stretches of the bag (seconds from its first image, both ends included) where the camera
     is where the map is not; any pose there is a false one. `node` is the command of the node's process.
     """

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
 import struct
+import zipfile
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from relpose_ros.checkpoints.containers import read_container
 from relpose_ros.errors import CheckpointError
@@ -100,12 +103,68 @@ def test_hdf5_arrays_are_read_and_links_are_not_followed(tmp_path):
     with h5py.File(secret, "w") as file:
         file["inside"] = np.ones(3)
     with h5py.File(path, "w") as file:
-        file["centroids"] = np.arange(6, dtype=np.float32).reshape(2, 3)
+        file["centroids"] = np.arange(6, dtype=">f4").reshape(2, 3)  # of either byte order
         file["words"] = "text is no weight"
         file["elsewhere"] = h5py.ExternalLink(str(secret), "inside")
     content = read_container(path)
     assert list(content) == ["centroids"]
     np.testing.assert_array_equal(content["centroids"], np.arange(6).reshape(2, 3))
+
+
+def test_hdf5_arrays_that_lie_in_other_files_are_not_read(tmp_path):
+    secret, source, path = tmp_path / "secret.txt", tmp_path / "source.h5", tmp_path / "centres.hdf5"
+    secret.write_text("password")
+    with h5py.File(source, "w") as file:
+        file["inside"] = np.ones(3)
+    layout = h5py.VirtualLayout(shape=(3,), dtype="f8")
+    layout[:] = h5py.VirtualSource(str(source), "inside", shape=(3,))
+    with h5py.File(path, "w") as file:
+        file["centroids"] = np.ones(2)
+        file.create_dataset("external", shape=(8,), dtype="u1", external=[(str(secret), 0, 8)])
+        file.create_virtual_dataset("virtual", layout)
+    with h5py.File(path) as file:  # so this test can fail: read carelessly, it is there
+        assert bytes(file["external"][()]) == b"password" and file["virtual"][0] == 1
+    assert list(read_container(path)) == ["centroids"]
+
+
+def test_an_hdf5_array_larger_than_its_file_can_hold_is_refused(tmp_path):
+    path = tmp_path / "centres.hdf5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("centroids", shape=(1 << 20, 1 << 18), dtype="f4", chunks=(64, 64))
+    with pytest.raises(CheckpointError, match="times as large as the file"):
+        read_container(path)
+
+
+def test_a_packed_archive_is_refused(tmp_path):
+    path = tmp_path / "model.pth"
+    whole = zipped({"w": torch.zeros(100_000)})
+    with zipfile.ZipFile(io.BytesIO(whole)) as stored, zipfile.ZipFile(path, "w") as packed:
+        for name in stored.namelist():
+            packed.writestr(name, stored.read(name), zipfile.ZIP_DEFLATED)
+    assert torch.load(path, weights_only=True)["w"].numel() == 100_000  # torch itself would unpack it
+    with pytest.raises(CheckpointError, match="packed into"):
+        read_container(path)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("ending", [".pth", ".legacy.pth", ".safetensors", ".h5"])
+def test_damaged_bytes_are_refused_or_read_but_never_a_crash(tmp_path, ending, seed):
+    path, generator = tmp_path / f"model{ending}", np.random.default_rng(seed)
+    content = {"w": torch.arange(12.0), "best": np.float64(0.5)}
+    if ending == ".h5":
+        with h5py.File(path, "w") as file:
+            file["w"] = np.arange(12.0)
+    elif ending == ".safetensors":
+        save_file({"w": torch.arange(12.0)}, path)
+    else:
+        path.write_bytes(legacy(content) if "legacy" in ending else zipped(content))
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    for _ in range(40):
+        damaged = whole.copy()
+        damaged[generator.integers(len(whole), size=3)] = generator.integers(256, size=3)
+        path.write_bytes(damaged.tobytes())
+        with contextlib.suppress(CheckpointError):
+            read_container(path)
 
 
 def test_broken_hdf5_is_refused(tmp_path):

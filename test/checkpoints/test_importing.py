@@ -80,6 +80,88 @@ def test_what_is_missing_or_unexpected_is_said_and_nothing_is_written(tmp_path, 
     assert not (tmp_path / "out.safetensors").exists()
 
 
+UNUSABLE = {
+    "not a number": lambda v: torch.full_like(v, float("nan")),
+    "sparse": lambda v: v.to_sparse(),
+    "without data": lambda v: v.to("meta"),
+    "of one number repeated": lambda v: torch.zeros(1).expand(v.shape),
+    "nested": lambda v: torch.nested.nested_tensor([v, v]),
+}
+
+
+@pytest.mark.parametrize("change", UNUSABLE.values(), ids=UNUSABLE)
+def test_tensors_that_are_no_dense_finite_numbers_are_refused(tmp_path, change):
+    state = weights("scene_coordinates.dsacstar_tiny")
+    torch.save({**state, "fc3.bias": change(state["fc3.bias"])}, tmp_path / "x.net")
+    with pytest.raises(CheckpointError, match=r"expected dense tensors of finite numbers.*fc3\.bias"):
+        import_checkpoint("dsacstar", [tmp_path / "x.net"], tmp_path / "out.safetensors")
+
+
+def test_integers_as_weights_are_refused(tmp_path):
+    state = {k: v.long() for k, v in weights("scene_coordinates.dsacstar_tiny").items()}
+    torch.save(state, tmp_path / "x.net")
+    with pytest.raises(CheckpointError, match="33 tensors of another kind"):
+        import_checkpoint("dsacstar", [tmp_path / "x.net"], tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (0, 0, 0, 0), (2, 3, 4, 5)], ids=str)
+@pytest.mark.parametrize(
+    ("system", "network"),
+    [
+        ("openibl", "retrieval.netvlad_vgg16"),
+        ("relpose-gnn", "relpose_gnn.release"),
+        ("imp", "imp.dgnns"),
+        ("one-to-one", "one_to_one.oanet_iter"),
+        ("one-to-one", "one_to_one.eot_21"),
+        ("one-to-one", "one_to_one.cnn_0"),
+        ("oanet", "one_to_one.oanet"),
+    ],
+)
+def test_right_names_with_absurd_shapes_are_refused(tmp_path, system, network, shape):
+    with torch.device("meta"):
+        names = list(build_network(network).state_dict())
+    if system == "oanet":
+        names = ["weights_init.conv1.weight", "weights_iter.0.conv1.weight"]
+    torch.save({name: torch.zeros(shape) for name in names}, tmp_path / "x.pth")
+    for named in (None, network):
+        with pytest.raises((CheckpointError, ConfigurationError)):
+            import_checkpoint(
+                system, [tmp_path / "x.pth"], tmp_path / "o.safetensors", ImportOptions(network=named)
+            )
+    assert not (tmp_path / "o.safetensors").exists()
+
+
+def test_parameters_that_do_not_fit_the_tensors_are_refused(tmp_path):
+    torch.save(weights("scene_coordinates.dsacstar_tiny"), tmp_path / "x.net")
+    for parameters, error in (({"tiny": False}, CheckpointError), ({"colour": 1}, ConfigurationError)):
+        with pytest.raises(error):
+            import_checkpoint(
+                "dsacstar",
+                [tmp_path / "x.net"],
+                tmp_path / "out.safetensors",
+                ImportOptions(parameters=parameters),
+            )
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_dict_that_holds_itself_is_refused(tmp_path):
+    content: dict = {}
+    content["state_dict"] = content
+    torch.save(content, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match="expected a state dict"):
+        import_checkpoint("imp", [tmp_path / "x.pth"], tmp_path / "out.safetensors")
+
+
+@pytest.mark.parametrize("lams", [np.ones(5), -np.ones(6)], ids=["too few", "negative"])
+def test_a_pca_that_contradicts_itself_is_refused(tmp_path, small_retriever, pca_file, lams):
+    torch.save(small_retriever, tmp_path / "model.pth")
+    with h5py.File(pca_file, "a") as file:
+        del file["lams"]
+        file["lams"] = lams
+    with pytest.raises(CheckpointError, match="expected a PCA"):
+        import_checkpoint("openibl", [tmp_path / "model.pth", pca_file], tmp_path / "o.safetensors")
+
+
 def test_an_unknown_system_or_network_is_said(tmp_path):
     torch.save({"w": torch.zeros(1)}, tmp_path / "x.pth")
     with pytest.raises(ConfigurationError, match="unknown system 'superglue'"):

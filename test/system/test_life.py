@@ -25,6 +25,7 @@ LOCALIZER = ("-m", "relpose_ros.nodes.localizer_node")
         ({"map": "m", "base_from_camera": [1.0, 2.0]}, "x y z qx qy qz qw"),
         ({"map": "m", "base_from_camera": [1, 2, 3, 0, 0, 0, 1]}, "decimal points"),
         ({"map": "m", "camera_file": "/no/camera.yaml"}, "/no/camera.yaml"),
+        ({"map": "m", "features.pruner": 3}, "parameter features.pruner: expected str"),
     ],
 )
 def test_refusals_are_one_clear_line(ros_environment, tmp_path, parameters, words):

@@ -15,7 +15,9 @@ from builtin_interfaces.msg import Time
 from relpose_msgs.msg import LocalizationResult, Neighbours, RelativePoses
 from sensor_msgs.msg import Image
 
+from relpose_ros.features.pruning import Pruner, size_for
 from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.localization.options import LocalizerOptions
 from relpose_ros.maps.bundle import Map
 from relpose_ros.nodes.messages import rigid_from_pose
 from relpose_ros.nodes.node_process import NodeProcess
@@ -166,7 +168,29 @@ def test_a_map_without_scale_is_refused(world, ros_environment, tmp_path):
     assert_refused(tmp_path, path, "metres")
 
 
-def assert_refused(tmp_path, path, words: str) -> None:
-    process = NodeProcess(LOCALIZER, tmp_path / "log", parameters={"map": str(path)})
+def test_a_pruner_judges_the_matches(world, start, probe, info, ratio_pruner, onnx_cache):
+    Pruner(
+        ratio_pruner, size_for(LocalizerOptions().max_keypoints)
+    )  # makes the ONNX file that the node finds
+    start(
+        LOCALIZER,
+        remap=probe.remap,
+        map=str(world.map),
+        base_frame_id="",
+        **{"features.pruner": str(ratio_pruner)},
+    )
+    probe.wait_for_node(timeout=60.0)
+    result = probe.answer(picture(world.queries[4].load()), info())
+    assert result.state != LocalizationResult.UNLOCALIZED
+    assert "prune" in {stage.name for stage in result.stages}
+
+
+def test_what_is_no_pruner_is_refused(world, ros_environment, tmp_path, foreign_checkpoint):
+    for words in ("one_to_one.ltfgc", "one_to_one.eot_21"):
+        assert_refused(tmp_path, world.map, words, **{"features.pruner": str(foreign_checkpoint)})
+
+
+def assert_refused(tmp_path, path, words: str, **parameters) -> None:
+    process = NodeProcess(LOCALIZER, tmp_path / "log", parameters={"map": str(path), **parameters})
     assert process.wait(60.0) == 2, process.output()
     assert words in process.output() and "Traceback" not in process.output()

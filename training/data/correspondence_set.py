@@ -145,7 +145,7 @@ class Part:
         """Leave nothing of it, nor of runs that were killed."""
         for path in (*self.folder.glob(f"{self.key}*"), *self.folder.glob(f".{self.key}*")):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        if not any(self.folder.iterdir()):
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 
     @property

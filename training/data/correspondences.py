@@ -144,7 +144,7 @@ def sequence_pairs(
 
 
 def pair_sample(first: View, second: View) -> Sample:
-    """All correspondences of a pair: xs (n, 4), ys, ratios, mutuals (n,), R, t, virtual points, cameras.
+    """All correspondences of a pair: xs (n, 4), ys, ratios, mutuals (n,), R (3, 3), t (3,) and cameras.
 
     `cameras` (2, 4): fx, fy, cx, cy of both, in pixels. `ys`: |x2' E x1|^2 (1 / |l1|^2 + 1 / |l2|^2), l1 and
     l2 the normals of the epipolar lines in both images (OANet).
@@ -163,7 +163,6 @@ def pair_sample(first: View, second: View) -> Sample:
         "mutuals": nearest.mutual.astype(np.float32),
         "R": unit.rotation.astype(np.float32),
         "t": unit.translation.astype(np.float32),
-        "virtual": virtual_correspondences(essential),
         "cameras": np.array(cameras, np.float32),
     }
 
@@ -189,7 +188,8 @@ def _checked_pair(first: View, second: View, options: CorrespondenceOptions, tal
         return None
     tally.matches.append(len(right))
     tally.true_share.append(float(right.mean()))
-    return sample
+    essential = essential_matrix(Rigid(sample["R"].astype(float), sample["t"].astype(float)))
+    return {**sample, "virtual": virtual_correspondences(essential)}
 
 
 def _views(

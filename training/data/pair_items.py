@@ -33,9 +33,14 @@ def make_item(
     *,
     width: int = 6,
     compat: bool = False,
+    virtual: Array | None = None,
 ) -> PairItem:
-    """`size` correspondences of `pair` in `order`; `rng` and `compat`: see `context_indices`."""
+    """`size` correspondences of `pair` in `order`; `rng` and `compat`: see `context_indices`.
+
+    `virtual` (400, 4), if it was computed before: that takes longer than all the rest.
+    """
     indices = context_indices(pair.points, size, order, rng, compat=compat)
-    virtual = virtual_correspondences(pair.essential())
+    if virtual is None:
+        virtual = virtual_correspondences(pair.essential())
     chosen = pair.features(width)[indices]
     return PairItem(chosen, pair.distances[indices], pair.rotation, pair.direction, virtual)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -23,6 +24,8 @@ Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+NUMBER = re.compile(r"[-+]?\d+\.?\d*[eE][-+]?\d+")
 
 OPERATION = frozenset(
     {"out", "backup", "device", "workers", "log_every", "save_every", "validate_every", "deterministic"}
@@ -90,7 +93,8 @@ def load_config(cls: type[C], file: str | Path | None = None, overrides: Sequenc
     Raises ConfigurationError naming every key or value that does not fit, before anything else is loaded.
     """
     schema = _properties(cls)
-    values = {**_read_yaml(file), **dict(_parse_override(word, schema) for word in overrides)}
+    from_file = {key: _as_meant(value, schema.get(key, {})) for key, value in _read_yaml(file).items()}
+    values = {**from_file, **dict(_parse_override(word, schema) for word in overrides)}
     try:
         # By way of JSON: there `strict` refuses true for 1 and "12" for 12, and still takes text for a path.
         return TypeAdapter(cls).validate_json(json.dumps(values, default=str), strict=True)
@@ -122,10 +126,19 @@ def describe_config(cls: type[EngineConfig]) -> list[tuple[str, str, str]]:
         (
             f"{field.name}={_default(field.default)}",
             _kind(properties[field.name]),
-            " ".join(properties[field.name].get("description", "").split()),
+            _meaning(cls, field.name),
         )
         for field in fields(cls)
     ]
+
+
+def _meaning(cls: type[EngineConfig], name: str) -> str:
+    """The docstring under a field, in the class that has it: pydantic reads those of one class alone."""
+    for base in cls.__mro__:
+        field = base.__dict__.get("__pydantic_fields__", {}).get(name)
+        if field is not None and field.description:
+            return " ".join(field.description.split())
+    return ""
 
 
 def _default(value: Any) -> str:
@@ -173,17 +186,18 @@ def _parse_override(word: str, schema: Mapping[str, Mapping[str, Any]]) -> tuple
     if field.get("type") == "string" or value in field.get("enum", ()):
         return key, value  # out=2026 is a folder, schedule=off would be a word
     try:
-        return key, _number(yaml.safe_load(value), value)
+        return key, _as_meant(yaml.safe_load(value), field)
     except yaml.YAMLError:
         raise ConfigurationError(f"{word!r}: {value!r} is no YAML value") from None
 
 
-def _number(parsed: Any, text: str) -> Any:
-    """YAML takes 1e-3 (without a dot) for text; nobody who types it does."""
-    try:
-        return float(text) if isinstance(parsed, str) else parsed
-    except ValueError:
-        return parsed
+def _as_meant(value: Any, field: Mapping[str, Any]) -> Any:
+    """YAML takes 1e-3 (without a dot) for text; nobody who writes it does."""
+    if isinstance(value, list):
+        return [_as_meant(part, field.get("items", {})) for part in value]
+    if not isinstance(value, str) or field.get("type") == "string":
+        return value
+    return float(value) if NUMBER.fullmatch(value) else value
 
 
 def _explain(cls: type[EngineConfig], error: ValidationError) -> str:

@@ -172,7 +172,7 @@ class Trainer:
         numbers["waiting_for_data"] = meter.waited / seconds
         if journal:
             journal.write(self.step, "train", numbers)
-        self.progress(self.step, self.config.steps, f"loss {numbers['loss']:.4g}")
+        self.progress(self.step, self.config.steps, f"step {self.step}, loss {numbers['loss']:.4g}")
         meter.started, meter.waited, meter.samples = time.perf_counter(), 0.0, 0
 
     def _give_up(self, what: str) -> None:

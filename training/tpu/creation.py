@@ -20,8 +20,8 @@ def plan(order: Order, patience: Patience) -> list[Step]:
     hours = f"{patience.limit_s / 3600:.3g} h"
     if order.machine.queued:
         return [
-            Step(commands.create(order, patience.limit_s), "into the queue"),
-            Step(commands.describe_queued(order.machine), f"again and again until ACTIVE, for at most {hours}"),
+            Step(commands.create(order, patience.limit_s or None), "into the queue"),
+            Step(commands.describe_queued(order.machine), f"until ACTIVE, for at most {hours}"),
         ]
     again = f"again after {duration(patience.first_s)} to {duration(patience.longest_s)} while there is no"
     return [
@@ -66,7 +66,7 @@ def from_queue(order: Order, patience: Patience, say: Say) -> None:
 
     def attempt(_number: int) -> None:
         try:
-            read(what, commands.create(order, patience.limit_s))
+            read(what, commands.create(order, patience.limit_s or None))
         except TpuError as error:
             if error.kind is not Kind.EXISTS:
                 raise
@@ -87,15 +87,15 @@ def _wait_in_queue(order: Order, patience: Patience, say: Say) -> None:
             return
         if state and state not in WAITING_IN_QUEUE:
             raise TpuError(
-                f"{order.machine.name}: the queued resource is {state}: {reason or 'Google gives no reason'}. "
-                f"{classify(reason).value}\nIt stays in the list and counts against your quota until: relpose tpu "
-                "delete --queued",
+                f"{order.machine.name}: the queued resource is {state}: {reason or 'no reason given'}. "
+                f"{classify(reason).value}\nIt stays in the list and counts against your quota until: "
+                "relpose tpu delete --queued",
                 classify(reason),
             )
         if clock.now() > end:
             raise TpuError(
-                f"{order.machine.name}: still {state or 'unknown'} after {duration(patience.limit_s)}; the same "
-                "command goes on waiting, `relpose tpu delete --queued` takes it out of the queue",
+                f"{order.machine.name}: still {state or 'unknown'} after {duration(patience.limit_s)}; the "
+                "same command goes on waiting, `relpose tpu delete --queued` takes it out of the queue",
                 Kind.CAPACITY,
             )
         if state and state != last:
@@ -112,7 +112,9 @@ def _wait_until_ready(machine: Machine, patience: Patience, say: Say) -> None:
         if state == READY:
             return
         if (state and state not in COMING_UP) or clock.now() > end:
-            raise TpuError(f"{machine.name} is {state or 'unknown'} and not READY: relpose tpu delete, then again")
+            raise TpuError(
+                f"{machine.name} is {state or 'unknown'} and not READY: relpose tpu delete, then again"
+            )
         say(f"{machine.name}: {state}")
         clock.sleep(patience.first_s)
 

@@ -38,7 +38,8 @@ PATTERNS = (
     (
         Kind.CAPACITY,
         r"no more capacity|insufficient (reserved )?capacity|not enough resources|stockout"
-        r"|does not have enough resources|RESOURCE_EXHAUSTED|resource_availability|error code 8\b|\"?code\"?: 8\b",
+        r"|does not have enough resources|RESOURCE_EXHAUSTED"
+        r"|resource_availability|error code 8\b|\"?code\"?: 8\b",
     ),
     (Kind.EXISTS, r"ALREADY_EXISTS|already exists"),
     (Kind.NETWORK, r"\"?(Sub)?network\"? .*(not exist|not found)|network .*default.* (not found|not exist)"),
@@ -50,7 +51,8 @@ PATTERNS = (
     (Kind.MISSING, r"NOT_FOUND|not found|does not exist"),
     (
         Kind.TRANSIENT,
-        r"UNAVAILABLE|\bINTERNAL\b|internal error|DEADLINE_EXCEEDED|HttpError 50\d|connection (reset|aborted|refused|closed)"
+        r"UNAVAILABLE|\bINTERNAL\b|internal error|DEADLINE_EXCEEDED|HttpError 50\d"
+        r"|connection (reset|aborted|refused|closed)"
         r"|timed out|temporar|error code 1[34]\b|return code \[255\]|exit status 255",
     ),
 )

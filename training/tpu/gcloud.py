@@ -43,7 +43,7 @@ def need_gcloud() -> None:
 def read(what: str, command: Command) -> str:
     """What a command prints. Raises TpuError with its words and their kind."""
     need_gcloud()
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise explain(what, done.stderr or done.stdout)
     return done.stdout
@@ -62,6 +62,6 @@ def read_json(what: str, command: Command) -> dict[str, Any]:
 def show(what: str, command: Command) -> None:
     """Run a command on this terminal. Raises TpuError if it fails."""
     need_gcloud()
-    status = subprocess.run(command).returncode
+    status = subprocess.run(command, check=False).returncode
     if status:
         raise TpuError(f"{what}: failed with status {status}; gcloud's words are above")

@@ -25,9 +25,8 @@ def create(order: Order, valid_for_s: float | None = None) -> Command:
         return [*VM, "create", name, *place, kind, f"--version={order.runtime}", *extra]
     if valid_for_s is not None:
         extra.insert(0, f"--valid-until-duration={round(valid_for_s)}s")
-    return [
-        *QUEUED, "create", name, f"--node-id={name}", *place, kind, f"--runtime-version={order.runtime}", *extra
-    ]  # fmt: skip
+    node, runtime = f"--node-id={name}", f"--runtime-version={order.runtime}"
+    return [*QUEUED, "create", name, node, *place, kind, runtime, *extra]
 
 
 def describe(machine: Machine) -> Command:

@@ -13,7 +13,7 @@ ZONE = re.compile(r"[a-z]+-[a-z]+\d+-(ai\d+)?[a-z]")
 REGION = re.compile(r"[a-z]+-[a-z]+\d+")
 PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]")
 RUNTIME = re.compile(r"[a-z0-9][-a-z0-9.]*")
-BUCKET = re.compile(r"gs://[a-z0-9][-a-z0-9_.]{1,220}[a-z0-9](/[^\s*?\[\]#][^*?\[\]#\r\n]*)?")
+BUCKET = re.compile(r"gs://[a-z0-9][-a-z0-9_.]{1,220}[a-z0-9](/[^/\s*?\[\]#][^*?\[\]#\r\n]*)?")
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,14 @@ class Machine:
     def __post_init__(self) -> None:
         check(NAME, "name", self.name, "a letter, then letters, digits and dashes, all lower case, as my-tpu")
         if REGION.fullmatch(self.zone):
-            raise ConfigurationError(f"zone {self.zone!r} is a region: add the zone's letter, as {self.zone}-a")
+            raise ConfigurationError(
+                f"zone {self.zone!r} is a region: add the zone's letter, as {self.zone}-a"
+            )
         check(ZONE, "zone", self.zone, "a zone, as europe-west4-a")
         if self.project is not None:
-            check(PROJECT, "project", self.project, "a project's ID (not its display name), as my-project-123")
+            check(
+                PROJECT, "project", self.project, "a project's ID (not its display name), as my-project-123"
+            )
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,9 @@ class Order:
 
 def check_bucket(text: str) -> str:
     """A bucket or a folder in one, without the slash at its end. Raises ConfigurationError."""
-    check(BUCKET, "bucket", text, "gs://bucket or gs://bucket/folder")
-    return text.rstrip("/")
+    address = text.rstrip("/")
+    check(BUCKET, "bucket", address, "gs://bucket or gs://bucket/folder")
+    return address
 
 
 def check(pattern: re.Pattern[str], what: str, value: str, expected: str) -> None:

@@ -21,7 +21,9 @@ def find(machine: Machine) -> tuple[Machine, str]:
         return _find_queued(machine)
     parent = str(content.get("queuedResource", "")).rpartition("/")[2]
     queued = machine.queued or bool(parent)
-    return Machine(parent or machine.name, machine.zone, machine.project, queued), str(content.get("state", ""))
+    return Machine(parent or machine.name, machine.zone, machine.project, queued), str(
+        content.get("state", "")
+    )
 
 
 def _find_queued(machine: Machine) -> tuple[Machine, str]:
@@ -34,9 +36,9 @@ def warning(machine: Machine, state: str) -> str:
     """What is lost."""
     kind = "queued resource, with its VM" if machine.queued else "VM"
     return (
-        f"{machine.name} in {machine.zone} ({kind}, {state or 'state unknown'}) will be deleted. Lost with it:\n"
-        "  its disk: ~/relpose with the environment, the logs, and of every run what was not copied to a bucket\n"
-        "  since the last copy (`relpose tpu status --run NAME` shows when; `relpose tpu stop` saves and copies)\n"
+        f"{machine.name} in {machine.zone} ({kind}, {state or 'state unknown'}) will be deleted, with it:\n"
+        "  its disk: ~/relpose with the environment, the logs, and of every run what came after the last\n"
+        "  copy to a bucket (`relpose tpu status --run NAME` tells when; `relpose tpu stop` copies)\n"
         "  a run that is in progress, from its last saved state on\n"
         "Buckets and what is in them stay, and are charged for as before."
     )

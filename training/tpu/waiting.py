@@ -56,7 +56,9 @@ def persist(attempt: Callable[[int], None], patience: Patience, say: Say) -> Non
                 raise
             if clock.now() + pause > end:
                 hours = patience.limit_s / 3600
-                raise TpuError(f"{error}\ngiven up after {number} tries in {hours:.3g} h", error.kind) from None
+                raise TpuError(
+                    f"{error}\ngiven up after {number} tries in {hours:.3g} h", error.kind
+                ) from None
             say(f"try {number}: {error}; next try in {duration(pause)}")
         clock.sleep(pause)
         number += 1

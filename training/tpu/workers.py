@@ -1,4 +1,4 @@
-"""What is done on the workers of a VM: shell lines around startup.sh and run.sh, which lie beside this file."""
+"""What is done on the workers of a VM: shell lines around startup.sh and run.sh."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ class Source:
             if not Path(self.address).is_file():
                 raise ConfigurationError(f"source {self.address}: there is no such file")
             if self.commit:
-                raise ConfigurationError(f"source {self.address} is an archive: --commit is for git addresses")
+                raise ConfigurationError(
+                    f"source {self.address} is an archive: --commit is for git addresses"
+                )
         elif not re.match(r"(https|ssh|git)://|git@", self.address):
             raise ConfigurationError(
                 f"source {self.address!r}: expected a git address (https://...) or a .tar.gz: an sdist, or "
@@ -56,6 +58,8 @@ class Job:
     bucket: str | None = None
     every_s: float = 600.0
     """Seconds between copies to the bucket."""
+    config: str | None = None
+    """A YAML file of this machine with settings; it is copied to the workers."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or self.recipe.replace("_", "-"))
@@ -67,7 +71,11 @@ class Job:
             if not mark or not key.isidentifier():
                 raise ConfigurationError(f"expected key=value, got {word!r}")
             if key == "out":
-                raise ConfigurationError("out= is set by this command: --run NAME names it, --bucket keeps it")
+                raise ConfigurationError(
+                    "out= is set by this command: --run NAME names it, --bucket keeps it"
+                )
+        if self.config is not None and not Path(self.config).is_file():
+            raise ConfigurationError(f"--config {self.config}: there is no such file")
         if self.every_s < 30:
             raise ConfigurationError(f"--sync-minutes: expected at least 0.5, got {self.every_s / 60:g}")
 
@@ -75,7 +83,13 @@ class Job:
     def arguments(self) -> list[str]:
         """What follows `relpose train`, but for out=."""
         named = {word.partition("=")[0] for word in self.words}
-        return [self.recipe, *self.words, *([] if "device" in named else ["device=xla"])]
+        config = [] if self.config is None else ["--config", self.remote_config]
+        return [self.recipe, *self.words, *config, *([] if "device" in named else ["device=xla"])]
+
+    @property
+    def remote_config(self) -> str:
+        """Where the configuration file lies on a worker."""
+        return f"{REMOTE}/{self.name}.yaml"
 
 
 def prepare_steps(machine: Machine, source: Source) -> list[Step]:
@@ -108,6 +122,8 @@ def run_steps(machine: Machine, job: Job, restart: bool = False) -> list[Step]:
             phase(machine, job.name, "push", job, "a state that is newer on the VM goes to the bucket"),
             phase(machine, job.name, "fetch", job, "every worker gets the same state from the bucket"),
         ]
+    if job.config is not None:
+        steps.append(Step(commands.copy(machine, [job.config], job.remote_config), "the configuration"))
     return [*steps, phase(machine, job.name, "start", job)]
 
 

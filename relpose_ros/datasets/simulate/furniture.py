@@ -129,7 +129,7 @@ def clutter(
     for k in range(count):
         along = (k + 0.5) / count - 0.5
         place = centre + along * size[1] * sideways + b.rng.uniform(-0.2, 0.2) * size[0] * forward
-        wide, deep = b.rng.uniform(0.1, min(0.28, 0.8 * size[1] / count)), b.rng.uniform(0.08, 0.2)
+        wide, deep = b.rng.uniform(0.1, np.clip(0.8 * size[1] / count, 0.1, 0.28)), b.rng.uniform(0.08, 0.2)
         kind = str(b.rng.choice(kinds))
         design = b.texture(kind, 1.4)
         shape = (deep, wide, b.rng.uniform(0.08, 0.32))

@@ -1,100 +1,66 @@
-"""A recipe that trains in a moment: a line through points."""
+"""The toy recipe, here and in processes that tests start."""
 
 from __future__ import annotations
 
-import numpy as np
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
-import torch
-from pydantic.dataclasses import dataclass
 
-from relpose_ros.networks.base import Network
-from relpose_training.data.stream import Dataset
-from relpose_training.engine.configuration import STRICT, EngineConfig
-from relpose_training.engine.recipe import Recipe, TrainingModule
+from relpose_ros.checkpoints.containers import read_container
 
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class LineConfig(EngineConfig):
-    """A line."""
-
-    slope: float = 2.0
-    """What is to be found."""
-
-
-class Line(Network):
-    input_names = ("x",)
-    output_names = ("y",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = torch.nn.Sequential(
-            torch.nn.Linear(1, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 1)
-        )
-
-    def forward(self, x):
-        return (self.layers(x),)
-
-
-class Points(Dataset):
-    def __init__(self, slope: float, groups: list[int]) -> None:
-        self.slope, self.groups = slope, groups
-
-    def group_sizes(self):
-        return self.groups
-
-    def sample(self, group, item, generator):
-        x = np.array([group + item / 10 + generator.normal(0, 0.01)], np.float32)
-        return {"x": x, "y": self.slope * x}
-
-
-class LineModule(TrainingModule):
-    def __init__(self) -> None:
-        super().__init__()
-        self.network = Line()
-        self.dropout = torch.nn.Dropout(0.02)
-
-    def forward(self, batch, step):
-        found = self.network(self.dropout(batch["x"]))[0]
-        return {"loss": (found - batch["y"]).square().mean()}
-
-    def score(self, batch):
-        return {"error": (self.network(batch["x"])[0] - batch["y"]).abs()[:, 0]}
-
-
-class LineRecipe(Recipe):
-    name = "line"
-    config_class = LineConfig
-    best = ("error", "min")
-
-    def module(self):
-        return LineModule()
-
-    def training_data(self, place):
-        return Points(self.config.slope, [7, 5][place.rank :: place.world])
-
-    def validation_data(self, place):
-        return Points(self.config.slope, [3])
-
-    def summarise(self, scores):
-        return {"error": float(scores["error"].mean())}
-
-    def checkpoint(self):
-        return {"network": "line"}
+HERE = Path(__file__).parent
+SETTINGS = {
+    "steps": 30,
+    "batch_size": 4,
+    "save_every": 5,
+    "validate_every": 10,
+    "log_every": 5,
+    "learning_rate": 0.05,
+}
 
 
 @pytest.fixture
-def line():
-    """Make the recipe: `line(tmp_path, steps=30)`."""
+def toy(monkeypatch):
+    """The module of the toy recipe, importable by its name."""
+    monkeypatch.syspath_prepend(HERE)
+    return importlib.import_module("toy_recipe")
 
-    def make(out, **values):
-        settings = {
-            "steps": 30,
-            "batch_size": 4,
-            "save_every": 5,
-            "validate_every": 10,
-            "log_every": 5,
-            "learning_rate": 0.05,
-        }
-        return LineRecipe(LineConfig(out=out, **{**settings, **values}))
+
+@pytest.fixture
+def line(toy, monkeypatch):
+    """Make the recipe: `line(tmp_path, steps=30)`. Its runs draw no picture, which takes longer than they do."""
+    monkeypatch.setattr("relpose_training.engine.loop.plot_curves", lambda _: None)
+    return lambda out, **values: toy.LineRecipe(toy.LineConfig(out=out, **{**SETTINGS, **values}))
+
+
+@pytest.fixture
+def command():
+    """The command line of `relpose train` for the toy: `command(out, steps=30)`, and its environment."""
+
+    def make(out, *, launcher=(), **values):
+        given = {**SETTINGS, "out": out, **values}
+        words = [f"{key}={value}" for key, value in given.items()]
+        start = [sys.executable, *launcher, "-m", "relpose_ros.cli", "train", "toy_recipe:LineRecipe"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment["PYTHONPATH"] = os.pathsep.join([str(HERE), environment.get("PYTHONPATH", "")])
+        return {"args": [*start, *words], "env": environment}
 
     return make
+
+
+@pytest.fixture
+def trained(command):
+    """Run the command to its end: `trained(out, steps=30)`; returns the finished process."""
+    return lambda out, **values: subprocess.run(
+        **command(out, **values), capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.fixture
+def weights():
+    """The last weights of a run."""
+    return lambda folder: read_container(folder / "last.safetensors")

@@ -29,11 +29,10 @@ from relpose_training.data.reranked_distances import SFRS, reranked_distances
 from relpose_training.losses.sare import sare_ind_loss, sare_joint_loss
 from relpose_training.losses.sfrs import SfrsOptions, sfrs_loss
 from relpose_training.losses.triplet import triplet_loss
-from relpose_training.recipes.retrieval_evaluation import (
+from relpose_training.recipes.retrieval.evaluation import (
     RetrievalTest,
     describe_images,
     evaluation_inputs,
-    pca_images,
     score_retrieval,
 )
 from tools.parity.case import path_of
@@ -57,7 +56,8 @@ def initial() -> EmbedRegionNet:
     descriptors = rule().array("openibl.train.descriptors", (400, 512))
     descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
     network.net_vlad.init_from_clusters(torch.from_numpy(centres), torch.from_numpy(descriptors))
-    network.base_model.base = network.base_model.base[FROZEN:]
+    trunk: Any = network.base_model
+    trunk.base = trunk.base[FROZEN:]
     return network
 
 

@@ -1,8 +1,9 @@
 """OpenIBL's four trainings end to end on toy data.
 
-Rounding grows about threefold a step here (the assignment of NetVLAD is steep, and weights are random): an
-error of 1e-6 of the frozen maps, which is what float32 leaves, changes SFRS's sixth loss by 6e-3 to 2e-2. So
-what follows the first chunk says less and less; what does not depend on it is compared exactly throughout.
+Errors grow in such a training (random weights, a steep assignment, temperature 0.07): a relative error of 1e-5
+in the frozen maps moves SARE's losses by 5e-5 at step 6 and 1e-3 at step 12, just as the original's are off
+ours, and one of 1e-6 moves SFRS's sixth loss by up to 6e-2. So what follows the first chunk says less and
+less; what no rounding changes is compared exactly throughout.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ FILES = ("e2e_train.json", "e2e_train_params.npz")
 
 FIRST_CHUNK, FIRST_EPOCH = 1e-4, 1e-2
 """Of losses, relative: that of the README, and twice what we measured."""
-SFRS_LOSSES = (1e-3, 1e-3, 1e-3, 2e-2, 2e-2, 2e-2)
+SFRS_LOSSES = (1e-3, 1e-3, 1e-3, 5e-3, 1e-2, 1e-1)
 """Of the first chunk: that of the README, and then what rounding alone does here."""
 NORMS = {False: 2e-5, True: 2e-3}
 """Of final norms, relative, without and with SFRS (README). Training changed them by 1e-4 and 1e-3."""
-VALUES = {"base_model": 1e-2, "net_vlad.centroids": 1e-4, "net_vlad.conv": 1e-6}
-"""Of final values without SFRS, relative in norm. Training changed them by 1e-2, 3e-4 and 2e-4."""
+VALUES = {"net_vlad.conv": 1e-6, "net_vlad.centroids": 1e-4, "bias": 3e-4, "weight": 3e-2}
+"""Of final values without SFRS, relative in norm. Training changed them by 2e-4, 3e-4, 4e-4 and 1e-2: of the
+last, little more can be said than that nothing ran away."""
 
 
 def _schedule(run: Replay) -> Iterator[Deviation]:
@@ -48,7 +50,7 @@ def _schedule(run: Replay) -> Iterator[Deviation]:
 
 def _relative(ours: Any, reference: Any) -> NDArray[np.float64]:
     a, b = np.asarray(ours, float), np.asarray(reference, float)
-    return np.abs(a - b) / np.abs(b)
+    return np.asarray(np.abs(a - b) / np.abs(b))
 
 
 def _weights(run: Replay) -> Iterator[Deviation]:

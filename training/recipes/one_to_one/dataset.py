@@ -23,11 +23,11 @@ from typing import Literal
 import numpy as np
 
 from relpose_ros.errors import DatasetError
-from relpose_training.data.context_order import Order, context_indices
+from relpose_training.data.context_order import Order
 from relpose_training.data.pair_correspondences import PairCorrespondences
+from relpose_training.data.pair_items import make_item
 from relpose_training.data.shards import ShardSet
 from relpose_training.data.stream import Dataset, Sample
-from relpose_training.data.virtual_points import virtual_correspondences
 
 Layout = Literal["n_to_n", "one_to_one"]
 
@@ -71,14 +71,16 @@ class CorrespondencePairs(Dataset):
         pair = stored_pair(stored)
         if not len(pair):
             raise DatasetError(f"{self._name(group)}: pair {item} has no correspondences; prepare it again")
-        chosen = context_indices(pair.points, self.size, self.order, generator, compat=self.compat)
-        virtual = stored["virtual"] if "virtual" in stored else virtual_correspondences(pair.essential())
+        made = make_item(
+            pair, self.size, self.order, generator,
+            width=self.width, compat=self.compat, virtual=stored.get("virtual"),
+        )  # fmt: skip
         return {
-            "correspondences": pair.features(self.width)[chosen],
-            "labels_distance": pair.distances[chosen],
-            "R": pair.rotation,
-            "t": pair.direction,
-            "virtual_points": virtual,
+            "correspondences": made.correspondences,
+            "labels_distance": made.distances,
+            "R": made.rotation,
+            "t": made.direction,
+            "virtual_points": made.virtual,
             "sequence": stored.get("sequence", np.zeros(1)).reshape(()).astype(np.int64),
         }
 

@@ -1,0 +1,31 @@
+"""`relpose test RECIPE`: what a trained checkpoint is worth on data that nothing was chosen by."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from typing import TYPE_CHECKING
+
+from relpose_training.recipes import TESTS
+
+if TYPE_CHECKING:
+    from relpose_ros.cli.parser import Subparsers
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command, and a sub-command for each recipe that can be tested."""
+    parser = subparsers.add_parser(
+        "test",
+        help="test a trained checkpoint",
+        description="Measure a checkpoint as its field does: tables, JSON and plots.",
+    )
+    recipes = parser.add_subparsers(dest="recipe", metavar="RECIPE", required=True)
+    for name, module in TESTS.items():
+        command = importlib.import_module(module)
+        command.add_arguments(recipes.add_parser(name, help=command.HELP, examples=command.EXAMPLES))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the test of one recipe; returns the exit status."""
+    status: int = importlib.import_module(TESTS[args.recipe]).run(args)
+    return status

@@ -1,0 +1,1 @@
+"""Image retrieval: NetVLAD, SARE and SFRS (OpenIBL)."""
