@@ -2,6 +2,7 @@
 #   make VENV=/elsewhere/venv ...   another environment        make PYTHON=python3.12 ...   another Python
 
 VENV ?= .venv
+XLA ?= .venv-xla
 DATA ?=
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
@@ -50,7 +51,7 @@ moved:
 endif
 endif
 
-.PHONY: help setup demo test test-slow lint format parity bench clean clean-venv
+.PHONY: help setup demo test test-slow test-xla lint format parity bench clean clean-venv
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
@@ -65,6 +66,9 @@ test: setup $(STAMPS)/learned ## all tests but the slow ones (PYTEST_ARGS="-k na
 
 test-slow: setup $(STAMPS)/learned $(STAMPS)/colcon ## the slow tests alone
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+test-xla: $(XLA)/.relpose/ready ## the training loop on XLA (the TPUs' compiler); makes .venv-xla, some 9 GB
+	@env -u VIRTUAL_ENV -u AMENT_PREFIX_PATH PJRT_DEVICE=CPU $(XLA)/bin/python -m pytest -o norecursedirs= test/xla $(PYTEST_ARGS)
 
 lint: setup $(STAMPS)/learned build/typing/relpose_training ## style, types, and who may import whom
 	@failed=; \
@@ -88,8 +92,8 @@ clean: ## remove build products, not the environment
 	rm -rf build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
-clean-venv: ## remove the environment
-	rm -rf "$(VENV)"
+clean-venv: ## remove the environment, and that of test-xla
+	rm -rf "$(VENV)" "$(XLA)"
 
 # mypy reads no editable installation: show it training/ under the name it is imported by.
 build/typing/relpose_training:
@@ -124,6 +128,16 @@ $(STAMPS)/learned: $(STAMPS)/package tools/reachable.py
 $(STAMPS)/bench: $(STAMPS)/learned
 	@$(PIP) -e '.[bench]' --no-build-isolation
 	@touch $@
+
+# torch_xla wants a torch of its own version, so it has an environment of its own.
+$(XLA)/.relpose/ready: requirements/xla.txt requirements/constraints.txt tools/find_python.sh setup.py setup.cfg
+	@python=$$(tools/find_python.sh) || exit 1; \
+	if [ ! -x $(XLA)/bin/python ]; then echo "setup: $(XLA) with $$python"; "$$python" -m venv $(abspath $(XLA)); fi
+	@echo "setup: torch and torch_xla 2.9.0 in $(XLA) (some 7 GB, minutes)"
+	@grep -v '^torch==' requirements/constraints.txt > $(XLA)/constraints.txt
+	@$(XLA)/bin/python -m pip install --disable-pip-version-check --quiet -c $(XLA)/constraints.txt -r requirements/xla.txt
+	@$(XLA)/bin/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --no-deps -e .
+	@mkdir -p $(XLA)/.relpose && touch $@
 
 $(STAMPS)/messages: $(STAMPS)/requirements $(MESSAGES) tools/build_interfaces.sh
 	@tools/build_interfaces.sh msg $(PREFIX) $(PREFIX)/build/relpose_msgs

@@ -14,6 +14,7 @@ BENCHMARKS = {
     "pruner": "a correspondence network between matching and solvers: does it earn its place?",
     "stages": "every stage against a straightforward version of itself",
     "networks": "every network's forward pass: eager, compiled, ONNX Runtime, OpenVINO (minutes)",
+    "training_throughput": "our shards, loader and training loop against a straightforward loop",
     "threads": "BLAS with one thread and with two, on an idle and on a busy machine",
     "descriptor_size": "RootSIFT in 32 to 128 dimensions: correct matches and size",
     "retrieval_index": "exact search against the HNSW graph",
@@ -24,6 +25,7 @@ QUICK: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("stages", ()),
     ("descriptor_size", ("--pairs", "20")),
     ("retrieval_index", ("--sizes", "1000", "10000", "--queries", "50")),
+    ("training_throughput", ("--rounds", "2", "--steps", "4")),
     ("threads", ()),  # last: it makes the machine busy
 )
 """What runs without a name: some two minutes on two cores."""
@@ -31,7 +33,7 @@ QUICK: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 def listing() -> str:
     """What there is, one line each."""
-    lines = [f"  {name:<18}{what}" for name, what in BENCHMARKS.items()]
+    lines = [f"  {name:<21}{what}" for name, what in BENCHMARKS.items()]
     return "\n".join([__doc__ or "", "", *lines, "", "`python -m benchmarks NAME --help` lists its options."])
 
 

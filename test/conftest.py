@@ -36,6 +36,10 @@ def pytest_terminal_summary(terminalreporter, config):
     count = config.stash.get(SLOW, 0)
     if count:
         terminalreporter.write_line(f"{count} slow tests were not run; `make test-slow` runs them")
+    if config.args == config.getini("testpaths"):
+        files = Path(__file__).parent.glob("xla/test_*.py")
+        count = sum(file.read_text().count("\ndef test_") for file in files)
+        terminalreporter.write_line(f"{count} test functions need XLA and were not run: `make test-xla`")
 
 
 @pytest.fixture(scope="session")

@@ -142,6 +142,7 @@ def test_wheel_holds_the_package_and_not_the_tests(wheel):
     assert {"relpose_ros/cli/main.py", "relpose_ros/py.typed", "relpose_training/__init__.py"} <= set(names)
     sources = {str(p.relative_to(ROOT)) for p in (ROOT / "relpose_ros").rglob("*.py")}
     assert sources <= set(names)
+    assert {"relpose_training/tpu/startup.sh", "relpose_training/tpu/run.sh"} <= set(names)
     tops = {name.split("/")[0] for name in names}
     assert {t for t in tops if "." not in t} == {"relpose_ros", "relpose_training"}
     assert any(name.endswith("share/relpose_ros/package.xml") for name in names)

@@ -62,7 +62,12 @@ def _relpose_gnn() -> list[Release]:
     ]
 
 
-CATALOGUE: dict[str, Release] = {release.name: release for release in (*_openibl(), *_relpose_gnn())}
+NETVLAD = Release(
+    "pytorch-netvlad:relpose-gnn", f"{RELPOSE_GNN}/netvlad_vgg16.tar", "netvlad_vgg16.tar",
+    "not stated; RelPose-GNN retrieves its neighbours with it", "retrieval.netvlad_vgg16_relu",
+)  # fmt: skip
+
+CATALOGUE: dict[str, Release] = {release.name: release for release in (*_openibl(), *_relpose_gnn(), NETVLAD)}
 """Name (`system:what`) -> where it is."""
 
 

@@ -66,6 +66,9 @@ def write_checkpoint(path: str | Path, weights: Mapping[str, Tensor], info: Chec
     with tempfile.TemporaryDirectory(prefix=".checkpoint.", dir=path.parent) as folder:
         part = Path(folder) / path.name
         save_file(tensors, part, metadata=header)
+        plain = Path(folder) / "plain"
+        plain.touch()
+        part.chmod(plain.stat().st_mode)  # save_file lets the owner alone read
         os.replace(part, path)
     return path
 

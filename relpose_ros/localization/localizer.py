@@ -45,7 +45,8 @@ class Localizer:
         self.calibration = Calibration.from_dict(map_.calibration)
         self._extractor = make_extractor(map_.feature, self.options.max_keypoints, self.options.image_scale)
         self._index = DescriptorIndex(map_.global_descriptors)
-        self._structure = StructureLocalizer(map_, self.options.structure, pruner=prune["structure"])
+        self._structure = StructureLocalizer(map_, self.options.structure)
+        self._structure_pruner = prune["structure"]
         self._relative = RelativeLocalizer(map_, self.options.relative, prune["relative"])
         self._arbiter = Arbiter(self.calibration, self.options.arbiter)
         self._threads = ThreadpoolController()
@@ -113,18 +114,30 @@ class Localizer:
         self, query: Query, neighbours: list[Neighbour]
     ) -> tuple[list[Hypothesis], dict[str, float]]:
         """Guesses of all roads taken, with raw covariances, and milliseconds by stage."""
-        options = self.options
-        first = query.strongest(options.first_keypoints)
-        found = self._structure.hypotheses(first, neighbours)
-        timings = dict(self._structure.timings)
-        if _support(found) < options.weak_below and len(first.features) < len(query.features):
-            found = max(found, self._structure.hypotheses(query, neighbours), key=_support)
-            timings = {k: v + timings[k] for k, v in self._structure.timings.items()}
-        if _support(found) < options.weak_below:
+        found, timings = self._by_structure(query, neighbours)
+        if _support(found) < self.options.weak_below:
             start = time.perf_counter()
             found += self._relative.hypotheses(query, neighbours)
             timings["relative"] = 1e3 * (time.perf_counter() - start)
         return [self._with_circumstances(h, query.camera.focal) for h in found], timings
+
+    def _by_structure(
+        self, query: Query, neighbours: list[Neighbour]
+    ) -> tuple[list[Hypothesis], dict[str, float]]:
+        """With the strongest features; where they find too little, with all, and then with the pruner."""
+        first = query.strongest(self.options.first_keypoints)
+        tries: list[tuple[Query, Judge | None]] = [(first, None)]
+        tries += [(query, None)] if len(first.features) < len(query.features) else []
+        tries += [(query, self._structure_pruner)] if self._structure_pruner is not None else []
+        found: list[Hypothesis] = []
+        timings: dict[str, float] = {}
+        for tried, pruner in tries:
+            found = max(found, self._structure.hypotheses(tried, neighbours, pruner), key=_support)
+            for stage, milliseconds in self._structure.timings.items():
+                timings[stage] = timings.get(stage, 0.0) + milliseconds
+            if _support(found) >= self.options.weak_below:
+                break
+        return found, timings
 
     def relative_poses(self, frame: Frame, neighbours: list[Neighbour]) -> list[RelativePose]:
         """Relative poses of a frame's camera to the given references, those that could be found."""

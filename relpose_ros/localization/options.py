@@ -20,8 +20,9 @@ class LocalizerOptions:
     retrieved; `weak_below`: with fewer inliers than this the structure road is tried again with
     all keypoints, and then the relative road is taken too; `rerank`: k-reciprocal re-ranking of
     what was retrieved; `seed`. `pruner`: checkpoint of a correspondence network that judges the
-    matches of `pruned_roads` before their solvers see them (features/pruning.py; None: none does);
-    `pruner_threshold`: a match is kept whose weight (0..1) reaches it.
+    matches of `pruned_roads` before their solvers see them (features/pruning.py; None: none does): of
+    the relative road always, of the structure road in one more try where it found less than
+    `weak_below`; `pruner_threshold`: a match is kept whose weight (0..1) reaches it.
     """
 
     max_keypoints: int = 1500

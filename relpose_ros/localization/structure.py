@@ -40,29 +40,29 @@ class StructureOptions:
 
 @dataclass
 class StructureLocalizer:
-    """The road through the landmarks. `timings` holds the last query's milliseconds by stage.
-
-    A `pruner` decides which matches the solver sees, and nothing else: the support of the pose, and that of a
-    rival, are counted over all of them, so they mean what they mean without it.
-    """
+    """The road through the landmarks. `timings` holds the last query's milliseconds by stage."""
 
     map: Map
     options: StructureOptions = field(default_factory=StructureOptions)
     timings: dict[str, float] = field(default_factory=dict)
-    pruner: Judge | None = None
 
-    def hypotheses(self, query: Query, neighbours: list[Neighbour]) -> list[Hypothesis]:
-        """At most one pose, and as `rival_inliers` the support of the best pose elsewhere."""
+    def hypotheses(
+        self, query: Query, neighbours: list[Neighbour], pruner: Judge | None = None
+    ) -> list[Hypothesis]:
+        """At most one pose, and as `rival_inliers` the support of the best pose elsewhere.
+
+        A `pruner` decides which matches the solver sees, and nothing else: the support of the pose, and that
+        of a rival, are counted over all of them, so they mean what they mean without it.
+        """
         start = time.perf_counter()
         landmarks = self._candidates(neighbours)
         nearest = nearest_neighbours(query.features.descriptors, self.map.landmarks.descriptors[landmarks])
         tentative = nearest.passing(self.options.ratio)
         matched = time.perf_counter()
         self.timings = {"match": 1e3 * (matched - start), "solve": 0.0, "refine": 0.0}
-        self.timings |= {} if self.pruner is None else {"prune": 0.0}
         if len(tentative) < self.options.min_matches:
             return []
-        kept = self._pruned(query, neighbours, landmarks, nearest, tentative)
+        kept = self._pruned(query, neighbours, landmarks, nearest, tentative, pruner)
         if len(kept) < self.options.min_matches:
             return []
         pruned = time.perf_counter()
@@ -90,13 +90,14 @@ class StructureLocalizer:
         landmarks: Index,
         nearest: NearestNeighbours,
         tentative: Index,
+        pruner: Judge | None,
     ) -> Index:
         """The tentative matches that the pruner, if there is one, lets through."""
-        if self.pruner is None:
+        if pruner is None:
             return tentative
         start = time.perf_counter()
         judges = neighbours[: self.options.judges]
-        may_be = credible(self.map, query, judges, landmarks[nearest.index], nearest, self.pruner)
+        may_be = credible(self.map, query, judges, landmarks[nearest.index], nearest, pruner)
         self.timings["prune"] = 1e3 * (time.perf_counter() - start)
         return tentative[may_be[tentative]]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from relpose_ros.errors import ConfigurationError
@@ -20,13 +21,15 @@ class Architecture:
     """One registered network: where its class is and the arguments that make this variant of it.
 
     `batch_dependent` says why an item's output depends on its batch, where it does by design.
-    `tolerance` bounds the relative difference of float32 to float64, and of ONNX Runtime to torch.
+    `tolerance` bounds the relative difference of float32 to float64, and of ONNX Runtime to torch;
+    `bfloat16` that of bfloat16 autocast to float32, infinite where other neighbours are then chosen.
     """
 
     factory: str  # "module below relpose_ros.networks:Class"
     parameters: Mapping[str, Any] = field(default_factory=dict)
     batch_dependent: str | None = None
     tolerance: float = 1e-3
+    bfloat16: float = 0.15
 
     @property
     def system(self) -> str:
@@ -36,6 +39,9 @@ class Architecture:
 
 ITERATED = 2e-2
 """Tolerance of networks that feed an eight-point solution back: it amplifies rounding, as neighbours do."""
+
+MATCHED = 0.5
+"""The same under bfloat16 of networks that say who matches whom: one match that flips is one score gone."""
 
 ARCHITECTURES: dict[str, Architecture] = {
     # --- retrieval: OpenIBL (specs/openibl.md)
@@ -50,12 +56,12 @@ ARCHITECTURES: dict[str, Architecture] = {
     "relpose_gnn.r2": Architecture("relpose_gnn.model:RelPoseGNN", families.R2.parameters),
     "relpose_gnn.r1": Architecture("relpose_gnn.model:RelPoseGNN", families.R1.parameters),
     # --- imp: IMP and EIMP (specs/imp.md)
-    "imp.gm": Architecture("imp.graph_matcher:GM"),
-    "imp.gm_sift": Architecture("imp.graph_matcher:GM", {"descriptor_size": 128}),
-    "imp.dgnns": Architecture("imp.dgnns:DGNNS"),
-    "imp.dgnns_sift": Architecture("imp.dgnns:DGNNS", {"descriptor_size": 128}),
-    "imp.adagmn": Architecture("imp.adagmn:AdaGMN"),
-    "imp.adagmn_sift": Architecture("imp.adagmn:AdaGMN", {"descriptor_size": 128}),
+    "imp.gm": Architecture("imp.graph_matcher:GM", bfloat16=MATCHED),
+    "imp.gm_sift": Architecture("imp.graph_matcher:GM", {"descriptor_size": 128}, bfloat16=MATCHED),
+    "imp.dgnns": Architecture("imp.dgnns:DGNNS", bfloat16=MATCHED),
+    "imp.dgnns_sift": Architecture("imp.dgnns:DGNNS", {"descriptor_size": 128}, bfloat16=MATCHED),
+    "imp.adagmn": Architecture("imp.adagmn:AdaGMN", bfloat16=MATCHED),
+    "imp.adagmn_sift": Architecture("imp.adagmn:AdaGMN", {"descriptor_size": 128}, bfloat16=MATCHED),
     # --- one_to_one: the one-to-one framework and its family (specs/one_to_one.md)
     "one_to_one.ltfgc": Architecture("one_to_one.ltfgc:LTFGC"),
     "one_to_one.ltfgc_w4": Architecture("one_to_one.ltfgc:LTFGC", {"width": 4}),
@@ -65,11 +71,13 @@ ARCHITECTURES: dict[str, Architecture] = {
     "one_to_one.oanet_iter_w4": Architecture(
         "one_to_one.oanet_iter:OANetIter", {"width": 4}, tolerance=ITERATED
     ),
-    "one_to_one.ms2dgnet": Architecture("one_to_one.ms2dgnet:MS2DGNet", tolerance=ITERATED),
-    "one_to_one.ms2dgnet_w4": Architecture("one_to_one.ms2dgnet:MS2DGNet", {"width": 4}, tolerance=ITERATED),
+    "one_to_one.ms2dgnet": Architecture("one_to_one.ms2dgnet:MS2DGNet", tolerance=ITERATED, bfloat16=inf),
+    "one_to_one.ms2dgnet_w4": Architecture(
+        "one_to_one.ms2dgnet:MS2DGNet", {"width": 4}, tolerance=ITERATED, bfloat16=inf
+    ),
     "one_to_one.convmatch": Architecture("one_to_one.convmatch:ConvMatch"),
     "one_to_one.convmatch_plus": Architecture("one_to_one.convmatch_plus:ConvMatchPlus"),
-    "one_to_one.clnet": Architecture("one_to_one.clnet:CLNet", tolerance=ITERATED),
+    "one_to_one.clnet": Architecture("one_to_one.clnet:CLNet", tolerance=ITERATED, bfloat16=inf),
     "one_to_one.eot_21": Architecture("one_to_one.eot:EOT", experiments.eot_parameters(21)),
     "one_to_one.eot_31": Architecture("one_to_one.eot:EOT", experiments.eot_parameters(31)),
     "one_to_one.cnn_0": Architecture("one_to_one.cnn:OneToOneCNN", experiments.cnn_parameters(0)),

@@ -68,6 +68,11 @@ def test_the_name_must_end_in_safetensors(tmp_path, network):
         write_checkpoint(tmp_path / "n.pth", network.state_dict(), CheckpointInfo(NAME))
 
 
+def test_whoever_may_read_files_of_this_user_may_read_it(tmp_path, checkpoint):
+    (tmp_path / "plain").touch()
+    assert checkpoint.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_tensors_that_share_memory_are_kept(tmp_path):
     value = torch.arange(4.0)
     path = write_checkpoint(

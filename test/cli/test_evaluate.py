@@ -78,3 +78,10 @@ def test_a_limit_of_nothing_is_refused(source, localizer, capsys, limit):
     with pytest.raises(SystemExit) as stop:
         main(["evaluate", "--map", "m", str(source), "--out", "r", "--limit", limit])
     assert stop.value.code == 2 and "--limit" in capsys.readouterr().err
+
+
+def test_a_pruner_reaches_the_localizer(source, localizer):
+    line = ["evaluate", "--map", "m", str(source), "--out", "report"]
+    assert main(line) == 0 and localizer.args.pruner is None
+    assert main([*line, "--pruner", "net.safetensors"]) == 0
+    assert localizer.args.pruner == Path("net.safetensors")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from relpose_ros.cli.main import main
+from relpose_ros.localization import localizer as localizer_module
 
 NUMBERS = ["60", "61", "31.5", "23.5", "64", "48"]
 KEYS = set("image state reason map_from_camera covariance confidence inliers references latency_ms".split())
@@ -130,11 +131,14 @@ def test_an_unknown_profile_names_those_there_are(small_world, capsys):
     assert "default, fast, accurate" in capsys.readouterr().err
 
 
-def test_a_pruner_is_asked(small_world, ratio_pruner, onnx_cache, capsys):
-    line = [str(small_world.query(5)), "--camera", str(small_world.camera_file), "--json"]
+def test_a_pruner_is_made(small_world, ratio_pruner, onnx_cache, monkeypatch, capsys):
+    made = []
+    kept = localizer_module.Pruner
+    monkeypatch.setattr(localizer_module, "Pruner", lambda *a, **k: made.append(a) or kept(*a, **k))
+    line = [str(small_world.query(5)), "--camera", str(small_world.camera_file)]
+    assert main(["localize", "--map", str(small_world.map), *line]) == 0 and not made
     assert main(["localize", "--map", str(small_world.map), *line, "--pruner", str(ratio_pruner)]) == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert answer["state"] == "localized" and answer["latency_ms"]["prune"] > 0
+    assert made == [(ratio_pruner, 2048, 0.5)] and capsys.readouterr().out.count(": localized") == 2
 
 
 def test_what_is_no_pruner_is_refused_with_both_names(small_world, foreign_checkpoint, capsys):

@@ -11,14 +11,20 @@ import pytest
 
 from relpose_ros.errors import CheckpointError, ConfigurationError
 from relpose_ros.features.base import Features
+from relpose_ros.features.matching import nearest_neighbours
 from relpose_ros.features.pruning import Judgement
 from relpose_ros.geometry.epipolar import essential_matrix, sampson_residual
 from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.localization.landmark_pruning import credible
 from relpose_ros.localization.localizer import Localizer
 from relpose_ros.localization.options import options_for
+from relpose_ros.localization.pairwise import RelativeOptions
 from relpose_ros.localization.query import Query
 from relpose_ros.maps.bundle import Map
 from relpose_ros.types import Localization, State
+
+HARD = replace(options_for("default"), weak_below=10_000)
+"""As if every frame were a hard one: all roads are taken, and the structure road with the pruner too."""
 
 
 @dataclass
@@ -69,11 +75,16 @@ def test_a_pruner_that_keeps_all_changes_nothing(
     hall: Map, bare_hall: Map, point_world: Any, ratio_pruner: Path, onnx_cache: Path, landmarks: bool
 ):
     """To the last bit, on either road, with a real network whose threshold lets everything through."""
-    map_ = hall if landmarks else bare_hall
-    options = options_for("default", pruner=ratio_pruner, pruner_threshold=0.0)
-    without, with_it = answers(Localizer(map_), point_world), answers(Localizer(map_, options), point_world)
+    map_, plain = bare_hall, HARD
+    if landmarks:  # by the structure road alone
+        map_, plain = hall, replace(HARD, first_keypoints=150, relative=RelativeOptions(neighbours=0))
+    options = replace(plain, pruner=ratio_pruner, pruner_threshold=0.0)
+    without = answers(Localizer(map_, plain), point_world)
+    with_it = answers(Localizer(map_, options), point_world)
     assert [said(a) for a in with_it] == [said(a) for a in without]
     assert {a.method for a in with_it} == {"structure" if landmarks else "relative"}
+    if landmarks:
+        assert all(a.latency_ms["prune"] > 0 for a in with_it)
 
 
 @pytest.mark.parametrize("landmarks", [True, False])
@@ -82,17 +93,24 @@ def test_what_is_judged_are_rays_of_the_query_and_of_the_reference(
 ):
     """The true pose between them explains many of the matches; with the columns swapped it does not."""
     judge = Chance(1.0)
-    localizer = Localizer(hall if landmarks else bare_hall, pruner=judge)
+    localizer = Localizer(hall if landmarks else bare_hall, HARD, judge)
     pose = query_pose(point_world, 1)
     features = point_world.features(pose, seed=1)
     neighbours = localizer.retrieve(features)
     localizer.hypotheses(Query.of(features, point_world.camera), neighbours)
-    assert len(judge.seen) == (3 if landmarks else 5)
-    for neighbour, points in zip(neighbours, judge.seen, strict=False):
+    through = [*(neighbours[:3] if landmarks else []), *neighbours[:5]]
+    for neighbour, points in zip(through, judge.seen, strict=True):
         essential = essential_matrix(neighbour.map_from_camera.inverse() @ pose)
         rays = points[:, :2], points[:, 2:]
         right = [np.abs(sampson_residual(essential, *r)) < 2 / 240 for r in (rays, rays[::-1])]
         assert right[0].mean() > max(0.3, 3 * right[1].mean())
+
+
+def test_easy_frames_are_not_judged(hall: Map, point_world: Any):
+    judge = Chance(0.0)
+    for answer in answers(Localizer(hall, pruner=judge), point_world):
+        assert answer.state is State.LOCALIZED and "prune" not in answer.latency_ms
+    assert not judge.seen
 
 
 def test_the_relative_road_shows_all_nearest_neighbours(bare_hall: Map, point_world: Any):
@@ -105,10 +123,15 @@ def test_the_relative_road_shows_all_nearest_neighbours(bare_hall: Map, point_wo
 
 def test_support_of_the_structure_road_means_the_same(hall: Map, point_world: Any):
     """Inliers are counted over all features: calibration and thresholds stay what they were."""
-    localizers = Localizer(hall), Localizer(hall, pruner=Chance(0.4))
-    for one, other in zip(*(answers(x, point_world) for x in localizers), strict=True):
-        assert other.state is State.LOCALIZED and other.method == "structure"
-        assert other.inliers == pytest.approx(one.inliers, rel=0.03)
+    localizer = Localizer(hall)
+    for k in range(4):
+        features = point_world.features(query_pose(point_world, k), seed=k)
+        query, neighbours = Query.of(features, point_world.camera), localizer.retrieve(features)
+        (one,), (other,) = (
+            localizer._structure.hypotheses(query, neighbours, judge) for judge in (None, Chance(0.4))
+        )
+        assert other.evidence.inliers == pytest.approx(one.evidence.inliers, rel=0.03)
+        assert other.evidence.matches == one.evidence.matches
         assert other.map_from_camera.distance_to(one.map_from_camera)[0] < 0.01
 
 
@@ -128,20 +151,22 @@ def test_support_of_the_relative_road_falls_and_never_rises(bare_hall: Map, poin
     assert pruned.localize_with(features, point_world.camera, neighbours).has_pose
 
 
-def test_nothing_kept_is_an_abstention(hall: Map, bare_hall: Map, point_world: Any):
-    for map_ in (hall, bare_hall):
-        for answer in answers(Localizer(map_, pruner=Chance(0.0)), point_world):
-            assert answer.state is State.UNLOCALIZED and answer.reason
+def test_what_keeps_nothing_closes_the_relative_road(bare_hall: Map, point_world: Any):
+    for answer in answers(Localizer(bare_hall, pruner=Chance(0.0)), point_world):
+        assert answer.state is State.UNLOCALIZED and answer.reason
 
 
-@pytest.mark.parametrize("road", ["structure", "relative"])
-def test_one_road_alone_can_be_pruned(hall: Map, bare_hall: Map, point_world: Any, road: str):
-    """What keeps nothing closes that road; the other one is taken if it leads anywhere."""
-    options = options_for("default", pruned_roads=(road,))
-    other = {"structure": "relative", "relative": "structure"}[road]
-    for map_, passable in ((hall, {"structure", "relative"}), (bare_hall, {"relative"})):
-        for answer in answers(Localizer(map_, options, Chance(0.0)), point_world, 2):
-            assert answer.method == (other if other in passable else "")
+def test_what_keeps_nothing_takes_no_pose_from_the_structure_road(hall: Map, point_world: Any):
+    """The try with the pruner comes after those without it, and the best supported one counts."""
+    for answer in answers(Localizer(hall, HARD, Chance(0.0)), point_world):
+        assert answer.state is State.LOCALIZED and answer.method == "structure"
+
+
+@pytest.mark.parametrize(("roads", "calls"), [(("structure",), 3), (("relative",), 5), ((), 0)])
+def test_one_road_alone_can_be_pruned(hall: Map, point_world: Any, roads: tuple[str, ...], calls: int):
+    judge = Chance(1.0)
+    answers(Localizer(hall, replace(HARD, pruned_roads=roads), judge), point_world, 1)
+    assert len(judge.seen) == calls
 
 
 def two_places(world: Any, other: Any) -> tuple[Map, Features, Rigid]:
@@ -173,25 +198,18 @@ def test_a_pruner_hides_no_rival(point_world: Any, other_point_world: Any, side:
     """Half the image shows another place; dropping that half does not make the pose less doubtful."""
     map_, features, _ = two_places(point_world, other_point_world)
     options = options_for("default", neighbours=16)
+    localizer = Localizer(map_, options)
+    query, neighbours = Query.of(features, point_world.camera), localizer.retrieve(features)
     for pruner in (None, OneCamera(side)):
-        localizer = Localizer(map_, options, pruner)
-        query = Query.of(features, point_world.camera)
-        found, _ = localizer.hypotheses(query, localizer.retrieve(features))
-        best = max(found, key=lambda h: h.evidence.inliers)
-        assert best.evidence.rival_inliers > 0.5 * best.evidence.inliers
-        assert "ambiguous" in localizer.localize_features(features, point_world.camera).reason
+        (found,) = localizer._structure.hypotheses(query, neighbours, pruner)
+        assert found.evidence.rival_inliers > 0.5 * found.evidence.inliers
+        assert "ambiguous" in localizer._arbiter.decide([found], "").reason
 
 
 def test_another_world_is_not_localized(hall: Map, bare_hall: Map, other_point_world: Any):
     for map_ in (hall, bare_hall):
         for answer in answers(Localizer(map_, pruner=Chance(0.5)), other_point_world, 15):
             assert answer.state is State.UNLOCALIZED
-
-
-def test_time_for_it_is_told(hall: Map, point_world: Any):
-    for pruner, stages in ((None, False), (Chance(1.0), True)):
-        (answer,) = answers(Localizer(hall, pruner=pruner), point_world, 1)
-        assert ("prune" in answer.latency_ms) is stages
 
 
 def test_wrong_options_are_refused_at_start(hall: Map, foreign_checkpoint: Path, tmp_path: Path):
@@ -201,3 +219,17 @@ def test_wrong_options_are_refused_at_start(hall: Map, foreign_checkpoint: Path,
         Localizer(hall, options_for("default", pruner=tmp_path / "none.safetensors"))
     with pytest.raises(ConfigurationError, match="expected some of structure, relative, got dense"):
         Localizer(hall, options_for("default", pruned_roads=("dense",)))
+
+
+def test_what_no_judge_sees_is_kept(hall: Map, point_world: Any):
+    """One reference judges: only landmarks that it sees can be dropped, and all of them are."""
+    features = point_world.features(query_pose(point_world, 1), seed=1)
+    query = Query.of(features, point_world.camera)
+    neighbours = Localizer(hall).retrieve(features)
+    landmarks = np.unique(np.concatenate([hall.visible[n.index] for n in neighbours]))
+    nearest = nearest_neighbours(features.descriptors, hall.landmarks.descriptors[landmarks])
+    mine = landmarks[nearest.index]
+    kept = credible(hall, query, neighbours[:1], mine, nearest, Chance(0.0))
+    np.testing.assert_array_equal(kept, ~np.isin(mine, hall.visible[neighbours[0].index]))
+    assert 0 < kept.sum() < len(kept)
+    assert credible(hall, query, [], mine, nearest, Chance(0.0)).all()

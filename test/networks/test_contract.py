@@ -113,12 +113,18 @@ def test_onnx_agrees(name, tmp_path):
 
 
 @every_network
-def test_bfloat16_autocast_is_finite(name):
+def test_bfloat16_autocast_is_finite_and_near(name):
     network = make(name)
     inputs = inputs_of(network)
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        outputs = network(*inputs)
+    with torch.no_grad():
+        expected = network(*inputs)
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = network(*inputs)
     assert all(torch.isfinite(outputs[i]).all() for i in floating(outputs))
+    nearest = find_architecture(name).bfloat16
+    assert nearest == float("inf") or all(
+        relative(outputs[i], expected[i]) < nearest for i in floating(outputs)
+    )
 
 
 @every_network

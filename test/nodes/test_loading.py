@@ -21,8 +21,8 @@ def test_there_is_no_pruner_by_default(small_world):
 def test_a_pruner_is_the_one_that_is_named(small_world, ratio_pruner, onnx_cache):
     loaded = load(settings(small_world, **{"features.pruner": str(ratio_pruner), "profile": "fast"}))
     assert loaded.localizer.options.pruner == str(ratio_pruner)
-    for road in (loaded.localizer._structure, loaded.localizer._relative):
-        assert road.pruner.info.network == "one_to_one.ltfgc" and road.pruner.size == 512
+    for pruner in (loaded.localizer._structure_pruner, loaded.localizer._relative.pruner):
+        assert pruner.info.network == "one_to_one.ltfgc" and pruner.size == 512
 
 
 def test_what_is_no_pruner_ends_the_node_at_start(small_world, foreign_checkpoint, tmp_path):

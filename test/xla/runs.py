@@ -1,6 +1,6 @@
-"""One training of the toy recipe on XLA, in a process of its own: prints what came out as JSON.
+"""One training of the toy recipe, in a process of its own: python test/xla/runs.py OUT [stop=N] key=value ...
 
-python test/xla/runs.py xla|xla-spmd|cpu OUT key=value ...
+Leaves facts.json beside the run. With stop=N it is interrupted before step N, as by a kill.
 """
 
 from __future__ import annotations
@@ -19,25 +19,28 @@ from relpose_training.engine.device import run_on_device
 from relpose_training.engine.loop import Trainer, train
 
 
-def work(config, device):
+def work(config, stop, device):
     counts = []
-    if config.device != "cpu":
-        from relpose_training.engine.xla import compilations
+    step = Trainer.train_step
 
-        step = Trainer.train_step
+    def counted(self, data, meter):
+        if config.device != "cpu":
+            from relpose_training.engine.xla import compilations
 
-        def counted(self, data, meter):
             counts.append(compilations())
-            return step(self, data, meter)
+        if self.step == stop:
+            raise KeyboardInterrupt
+        return step(self, data, meter)
 
-        Trainer.train_step = counted
+    Trainer.train_step = counted
     status = train(LineRecipe(config), device)
-    facts = {"compilations": counts, "status": status, "devices": device.batch_factor}
+    facts = {"compilations": counts, "device": device.torch_device.type, "devices": device.batch_factor}
     (config.out / "facts.json").write_text(json.dumps(facts))
     return status
 
 
 if __name__ == "__main__":
-    kind, out, *words = sys.argv[1:]
-    settings = load_config(LineConfig, None, [f"device={kind}", f"out={out}", *words])
-    sys.exit(run_on_device(kind, partial(work, settings)))
+    out, *words = sys.argv[1:]
+    stop = next((int(word[5:]) for word in words if word.startswith("stop=")), None)
+    settings = load_config(LineConfig, None, [f"out={out}", *(w for w in words if not w.startswith("stop="))])
+    sys.exit(run_on_device(settings.device, partial(work, settings, stop)))

@@ -100,7 +100,8 @@ def eight_point(logits: Tensor, correspondences: Tensor) -> Tensor:
     rows = torch.stack([x2 * x1, x2 * y1, x2, y2 * x1, y2 * y1, y2, x1, y1, one], dim=1)
     weights = torch.relu(torch.tanh(logits))
     _, vectors = torch.linalg.eigh(rows.T @ torch.diag(weights) @ rows)
-    return vectors[:, 0].reshape(3, 3)
+    essential: Tensor = vectors[:, 0].reshape(3, 3)
+    return essential
 
 
 def geometric(essential: Tensor, batch: Batch, pair: int) -> Tensor:
@@ -112,7 +113,8 @@ def geometric(essential: Tensor, batch: Batch, pair: int) -> Tensor:
     error = (second * line_2).sum(1) ** 2
     distance = error / (line_2[:, 0] ** 2 + line_2[:, 1] ** 2 + 1e-15)
     distance = distance + error / (line_1[:, 0] ** 2 + line_1[:, 1] ** 2 + 1e-15)
-    return distance.clamp(max=0.1).mean()
+    mean: Tensor = distance.clamp(max=0.1).mean()
+    return mean
 
 
 def clnet_loss(outputs: tuple[Tensor, ...], batch: Batch) -> Tensor:

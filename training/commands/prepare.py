@@ -131,7 +131,7 @@ def _convert(args: argparse.Namespace, target: Target) -> int:
     if split not in ("train", "val", "test"):
         raise ConfigurationError(f"{path}: of which split is it? Say --split train, val or test")
     with progress_line() as progress:
-        count = convert_oanet(path, split, target, progress)
+        count = convert_oanet(path, split, target, progress, _report)
     print(f"{target.file(split)}: {count} pairs")
     return 0
 
@@ -150,7 +150,9 @@ def sequences_of(args: argparse.Namespace) -> list[PosedSequence]:
             sequences += [SimulatedWorld(number, kind, args.views) for number in numbers]
         else:
             _refuse_pickles(Path(source))
-            sequences.append(SourceSequence(Path(source), args.source_format, options))
+            named = [Path(other).resolve().name for other in args.sources].count(Path(source).resolve().name)
+            label = source if named > 1 else ""
+            sequences.append(SourceSequence(Path(source), args.source_format, options, label))
     return sequences
 
 

@@ -11,6 +11,7 @@ from relpose_ros.cli.progress import progress_bar
 from relpose_ros.progress import Progress, silent
 from relpose_training.commands.progress import progress_line
 
+
 @contextmanager
 def training_progress(what: str, is_main: bool) -> Iterator[Progress]:
     """A bar with the time left on a terminal, a line now and then elsewhere; one process alone talks."""

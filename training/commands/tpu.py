@@ -31,7 +31,7 @@ ACTIONS = {
     "prepare": (actions.prepare, "install Python, torch_xla and relpose_ros on all its workers"),
     "run": (actions.run, "train on all its workers, in the background"),
     "status": (actions.status, "the VM, and how a run is doing"),
-    "stop": (actions.stop, "end a run: it saves its state and copies it to its bucket"),
+    "stop": (actions.stop, "end a run, and copy its state to its bucket"),
     "ssh": (actions.ssh, "a shell on a worker, or a command on one or all"),
     "logs": (actions.logs, "the end of a run's log"),
     "delete": (actions.delete, "delete the VM and its disk"),

@@ -48,7 +48,9 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("settings", metavar="key=value", nargs="*", help="settings; out=FOLDER is needed")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings in a YAML file")
     parser.add_argument(
-        "--dry-run", action="store_true", help="show the settings, the sizes and one step's cost; write nothing"
+        "--dry-run",
+        action="store_true",
+        help="show the settings, the sizes and one step's cost; write nothing",
     )
     parser.add_argument(
         "-h", "--help", dest="wants_help", action="store_true", help="this; after RECIPE, its settings"

@@ -16,7 +16,13 @@ import numpy as np
 
 from relpose_ros.errors import ConfigurationError, DatasetError
 from relpose_ros.progress import Progress, silent
-from relpose_training.data.correspondences import VARYING, CorrespondenceOptions, Tally, sequence_pairs
+from relpose_training.data.correspondences import (
+    FARTHEST,
+    VARYING,
+    CorrespondenceOptions,
+    Tally,
+    sequence_pairs,
+)
 from relpose_training.data.oanet_hdf5 import OANetFile
 from relpose_training.data.oanet_writer import write_oanet
 from relpose_training.data.pair_correspondences import PairCorrespondences
@@ -78,6 +84,8 @@ def prepare_correspondences(
     for split in divided:
         target.refuse_existing(split)
     parts = [Part(target.folder / PARTS, sequence, options) for sequence in sequences]
+    if len({part.key for part in parts}) < len(parts):
+        raise ConfigurationError("a source is given twice; expected each once")
     _make(parts, workers, progress, report)
     counts = {}
     for split, numbers in divided.items():
@@ -154,30 +162,41 @@ class Part:
 
 
 def convert_oanet(
-    path: Path, split: str, target: Target, progress: Progress = silent, most: int | None = None
+    path: Path,
+    split: str,
+    target: Target,
+    progress: Progress = silent,
+    report: Callable[[str], None] = lambda line: None,
 ) -> int:
     """Write the pairs of an OANet HDF5 file as a split, one at a time; returns how many.
 
-    `most`: only the first so many. Raises DatasetError for a file that is not as OANet writes it.
+    `report` is told of pairs without a correspondence, which are left out. Raises DatasetError for a file
+    that is not as OANet writes it, and for numbers that are not finite.
     """
     target.refuse_existing(split)
     with OANetFile(path) as file:
-        count = min(len(file), most or len(file))
-        if count < target.shards:
-            raise DatasetError(f"{path}: {count} pairs for {target.shards} shards; expected one for each")
+        if len(file) < target.shards:
+            raise DatasetError(f"{path}: {len(file)} pairs for {target.shards} shards; expected one for each")
         meta = {
             "source": f"OANet {path.name}",
             "features": "sift-2000 (OpenCV, as OANet)",
             "sequences": [path.stem],
             "licences": ["research only (OANet, UVic/EPFL)"],
         }
-        return target.write(split, _from_oanet(file, count, progress), meta)
+        return target.write(split, _from_oanet(file, progress, report), meta)
 
 
-def _from_oanet(file: OANetFile, count: int, progress: Progress) -> Iterator[Sample]:
+def _from_oanet(file: OANetFile, progress: Progress, report: Callable[[str], None]) -> Iterator[Sample]:
+    count = len(file)
     for k in range(count):
+        pair = file[k]
+        if not len(pair):
+            report(f"{file.path}: pair {k} has no correspondences and is left out")
+            continue
+        if not all(np.isfinite(values).all() for values in (pair.features(6), pair.rotation, pair.direction)):
+            raise DatasetError(f"{file.path}: pair {k} has numbers that are not finite; write the file again")
         cameras = [(K[0, 0], K[1, 1], K[0, 2], K[1, 2]) for K in file.cameras(k)]
-        sample = stored_sample(file[k])
+        sample = stored_sample(pair)
         sample["cameras"] = np.array(cameras, np.float32)
         sample["sequence"] = np.zeros(1, np.int32)
         progress(k + 1, count, f"pair {k + 1}")
@@ -188,7 +207,7 @@ def stored_sample(pair: PairCorrespondences) -> Sample:
     """A pair as shards hold it, without its cameras."""
     return {
         "xs": pair.points,
-        "ys": pair.distances,
+        "ys": np.nan_to_num(pair.distances, nan=0.0, posinf=FARTHEST),
         "ratios": pair.ratios,
         "mutuals": pair.mutual,
         "R": pair.rotation,
@@ -200,16 +219,28 @@ def stored_sample(pair: PairCorrespondences) -> Sample:
 def _make(parts: list[Part], workers: int, progress: Progress, report: Callable[[str], None]) -> None:
     """Make the parts that are missing."""
     missing = [part for part in parts if not part.done()]
+    if len(missing) < len(parts):
+        report(f"{len(parts) - len(missing)} of {len(parts)} sequences were made before")
     if workers > 1 and len(missing) > 1:
-        with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
-            running = {pool.submit(part.make): part for part in missing}
-            for done, future in enumerate(as_completed(running), 1):
-                future.result()
-                _tell(running[future], done, len(missing), progress, report)
+        _make_in_processes(missing, workers, progress, report)
         return
     for done, part in enumerate(missing):
         part.make(_within(progress, done, len(missing)))
         _tell(part, done + 1, len(missing), progress, report)
+
+
+def _make_in_processes(
+    parts: list[Part], workers: int, progress: Progress, report: Callable[[str], None]
+) -> None:
+    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
+        running = {pool.submit(part.make): part for part in parts}
+        try:
+            for done, future in enumerate(as_completed(running), 1):
+                future.result()
+                _tell(running[future], done, len(parts), progress, report)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _tell(part: Part, done: int, total: int, progress: Progress, report: Callable[[str], None]) -> None:

@@ -32,15 +32,19 @@ class PosedSequence(Protocol):
 
 @dataclass(frozen=True)
 class SourceSequence:
-    """All images of one posed-image source, of the map split and of the query split."""
+    """All images of one posed-image source, of the map split and of the query split.
+
+    `label`: its name, if not that of the folder.
+    """
 
     path: Path
     format: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
 
     @property
     def name(self) -> str:
-        return self.path.resolve().name
+        return self.label or self.path.resolve().name
 
     def images(self) -> Sequence[PosedImage]:
         from relpose_ros.datasets.open import open_source

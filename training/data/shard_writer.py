@@ -70,7 +70,7 @@ class _ShardWriter:
 
     def add(self, sample: Mapping[str, NDArray[Any]]) -> None:
         for name, value in sample.items():
-            value = np.ascontiguousarray(value)
+            value = np.asarray(value, order="C")  # ascontiguousarray would give a number an axis
             shape = value.shape[1:] if name in self.varying else value.shape
             known = self.shapes.setdefault(name, (shape, value.dtype))
             if known != (shape, value.dtype) or (self.samples and name not in self.lengths):

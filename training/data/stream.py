@@ -100,7 +100,7 @@ class _Tickets(torch.utils.data.Dataset[dict[str, Tensor]]):
     def __getitem__(self, ticket: Ticket) -> dict[str, Tensor]:
         generator = np.random.default_rng([self.seed, *ticket, 2])
         sample = self.dataset.sample(ticket.group, ticket.item, generator)
-        return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in sample.items()}
+        return {name: torch.from_numpy(np.asarray(value, order="C")) for name, value in sample.items()}
 
 
 def batches(

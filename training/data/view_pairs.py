@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from relpose_ros.errors import DatasetError
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 
@@ -17,6 +18,8 @@ STEP = 8
 """Every so many pixels of every so many rows are looked at."""
 DEPTH_TOLERANCE = 0.1
 """A point is hidden when it is further than the depth image says by more than this share."""
+WIDEST_PARALLAX = np.deg2rad(60)
+"""Points that are seen from directions further apart look different, or are two sides of a thing."""
 ASSUMED_DEPTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Where no depth is known: how far things may be, in units of what `typical_distance` says."""
 
@@ -35,7 +38,12 @@ class Sight:
 
 
 def sight_from_depth(camera: Camera, map_from_camera: Rigid, depth: NDArray[np.float32]) -> Sight:
-    """From a depth image (H, W), metres, 0 where unknown."""
+    """From a depth image (H, W), metres, 0 where unknown. Raises DatasetError for another size."""
+    if depth.shape != (camera.height, camera.width):
+        raise DatasetError(
+            f"a depth image is {depth.shape[::-1]}, its camera {(camera.width, camera.height)} pixels; "
+            "depth must be registered to the image"
+        )
     coarse = np.ascontiguousarray(depth[::STEP, ::STEP])
     points = _grid(camera) * coarse.reshape(-1, 1)
     known = (coarse.ravel() > 0) & np.isfinite(points).all(axis=1)
@@ -98,13 +106,21 @@ def _grid(camera: Camera, step: int = STEP) -> Array:
     return np.concatenate([rays, np.ones((len(rays), 1))], axis=1)
 
 
+def _alike(points: Array, other: Array) -> NDArray[np.bool_]:
+    """Which of the points (N, 3) are seen from 0 and from `other` (3,) in much the same direction."""
+    away = points - other
+    lengths = np.linalg.norm(points, axis=1) * np.linalg.norm(away, axis=1)
+    return np.asarray((points * away).sum(axis=1) >= np.cos(WIDEST_PARALLAX) * lengths)
+
+
 def _seen_share(first: Sight, second: Sight) -> float:
     """Share of `first`'s points that `second` sees; 0 without any."""
     if not len(first.points):
         return 0.0
-    local = (second.map_from_camera.inverse() @ first.map_from_camera).apply(first.points)
+    second_from_first = second.map_from_camera.inverse() @ first.map_from_camera
+    local = second_from_first.apply(first.points)
     pixels = second.camera.project(local)
-    seen = second.camera.contains(pixels)
+    seen = second.camera.contains(pixels) & _alike(local, second_from_first.translation)
     if second.depth is not None:
         column, row = (np.rint(pixels[seen].T / STEP)).astype(int)
         height, width = second.depth.shape

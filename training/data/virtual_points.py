@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 TRIED = np.concatenate([[0.0], np.logspace(-6, 6, 60)])
 """Where the search for the best pair of epipolar lines starts, to both sides of a line through either point:
 at every scale, since the least may be in a narrow dip there."""
-SECTIONS, POLISHING = 30, 3
+SECTIONS, POLISHING = 9, 5
 """Golden sections after that, then Newton steps."""
 AT_EPIPOLE = 1e-9
 
@@ -127,7 +127,7 @@ class _Pencil(NamedTuple):
         slope -= k * (2 * upper * upper_slope * p * q + upper**2 * (self.a * q + self.c * p))
         with np.errstate(divide="ignore", invalid="ignore"):
             there = t - value / slope
-        return np.where(self.cost(there) <= self.cost(t), there, t)
+        return np.asarray(np.where(self.cost(there) <= self.cost(t), there, t))
 
 
 def _foot(lines: Array, back: Array, points: Array, keep: NDArray[np.bool_]) -> Array:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from relpose_ros.errors import ConfigurationError
@@ -77,6 +78,10 @@ class Device(ABC):
     def fetch(self, values: dict[str, Tensor]) -> dict[str, float]:
         """Numbers of the device on the host. On a TPU this waits: do it seldom."""
         return {name: float(value) for name, value in values.items()}
+
+    def fetch_samples(self, values: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
+        """Values (B,) of the samples of a batch on the host."""
+        return {name: value.float().cpu().numpy() for name, value in values.items()}
 
     def random_state(self) -> dict[str, Any]:
         """The state of every generator of this process, that of the device too."""

@@ -31,8 +31,8 @@ def validate(recipe: Recipe[Any], module: TrainingModule, device: Device) -> dic
     left = sum(data.group_sizes())
     with torch.no_grad(), device.autocast(config.precision):
         for batch in device.feed(loaded_ahead(_filled(host, size))):
-            for name, value in module.score(batch).items():
-                scores.setdefault(name, []).append(value.float().cpu().numpy()[:left])
+            for name, value in device.fetch_samples(module.score(batch)).items():
+                scores.setdefault(name, []).append(value[:left])
             left -= size
     mine = {name: np.concatenate(parts).tolist() for name, parts in scores.items()}
     everyone = device.gather(mine)

@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from relpose_ros.errors import DependencyError
 from relpose_training.engine.device import Batch, Device, Place
@@ -153,6 +154,17 @@ class SpmdDevice(XlaDevice):
 
     def reduce(self, optimizer: torch.optim.Optimizer) -> None:
         """The compiler has done it."""
+
+    def fetch_samples(self, values: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
+        import torch_xla
+        from torch_xla.distributed.spmd import mark_sharding
+
+        # Fetching a divided value compiles a program that gathers it, every time: have it gathered here.
+        whole = {name: value.float() for name, value in values.items()}
+        for value in whole.values():
+            mark_sharding(value, self.mesh, (None,) * value.ndim)
+        torch_xla.sync()
+        return super().fetch_samples(whole)
 
     def gather(self, value: Any) -> list[Any]:
         if self.place.world == 1:

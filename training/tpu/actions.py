@@ -9,7 +9,6 @@ import sys
 from relpose_ros.errors import ConfigurationError
 from relpose_training.tpu import creation, gcloud_commands, removal
 from relpose_training.tpu.gcloud import Step, as_script, need_gcloud, read, read_json, show
-from relpose_training.tpu.machine import Machine
 from relpose_training.tpu.options import (
     job_of,
     machine_of,
@@ -19,9 +18,9 @@ from relpose_training.tpu.options import (
     worker_of,
 )
 from relpose_training.tpu.waiting import Patience, persist
-from relpose_training.tpu.watching import Watch, watch
+from relpose_training.tpu.watching import Watch, plan, watch
 from relpose_training.tpu.worker_status import parse_status
-from relpose_training.tpu.workers import Job, log_step, phase, prepare_steps, run_steps
+from relpose_training.tpu.workers import log_step, phase, prepare_steps, run_steps
 
 AT_THE_DOOR = Patience(limit_s=600, first_s=10, longest_s=60)
 """For the first command after a VM has started, whose SSH is not up yet."""
@@ -67,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
     if task is None:
         return
     if args.dry_run:
-        print(_watch_script(machine, job, task))
+        print(as_script(plan(task)))
     else:
         watch(task, say)
 
@@ -127,17 +126,9 @@ def delete(args: argparse.Namespace) -> None:
     machine, state = removal.find(machine)
     say(removal.warning(machine, state))
     if not args.yes:
-        _confirm(machine.name)
+        removal.confirm(machine.name)
     removal.delete(machine)
     say(f"{machine.name} is deleted")
-
-
-def _confirm(name: str) -> None:
-    if not sys.stdin.isatty():
-        raise ConfigurationError("nothing was deleted: nobody is here to ask; --yes deletes without asking")
-    print(f"Type the name {name} to delete it: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip() != name:
-        raise ConfigurationError("nothing was deleted")
 
 
 def _do(steps: list[Step], args: argparse.Namespace) -> None:
@@ -152,12 +143,3 @@ def _do(steps: list[Step], args: argparse.Namespace) -> None:
 
 def _quietly(step: Step) -> None:
     read("reaching the workers", step.command)
-
-
-def _watch_script(machine: Machine, job: Job, task: Watch) -> str:
-    order = task.order
-    steps = [Step(gcloud_commands.describe(machine), "every two minutes; if Google took the VM away:")]
-    steps += [Step(gcloud_commands.delete(machine)), *creation.plan(order, task.patience)]
-    steps += [*prepare_steps(machine, task.source), *run_steps(machine, job, restart=True)]
-    note = "until all workers have ended with 0; after a crash, as above from stop on"
-    return as_script([*steps, phase(machine, job.name, "status", note=note)])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
+from relpose_ros.errors import ConfigurationError
 from relpose_training.tpu import gcloud_commands as commands
 from relpose_training.tpu.failures import Kind, TpuError
 from relpose_training.tpu.gcloud import read, read_json
@@ -42,6 +45,15 @@ def warning(machine: Machine, state: str) -> str:
         "  a run that is in progress, from its last saved state on\n"
         "Buckets and what is in them stay, and are charged for as before."
     )
+
+
+def confirm(name: str) -> None:
+    """Have the name typed. Raises ConfigurationError if it is not, or if nobody is there."""
+    if not sys.stdin.isatty():
+        raise ConfigurationError("nothing was deleted: nobody is here to ask; --yes deletes without asking")
+    print(f"Type the name {name} to delete it: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != name:
+        raise ConfigurationError("nothing was deleted")
 
 
 def delete(machine: Machine) -> None:

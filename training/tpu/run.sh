@@ -3,7 +3,7 @@
 #   push    copy the run to the bucket, if this worker wrote its state
 #   fetch   copy the run from the bucket
 #   start   RECIPE key=value ...: train in the background, copying to the bucket now and then
-#   stop    end training: it saves its state first
+#   stop    ask training to end, and copy what there is
 #   status  one line
 # RELPOSE_RUN names the run, RELPOSE_BUCKET (gs://..., or empty) keeps it, RELPOSE_EVERY is the number of
 # seconds between copies. Exit status: 0, or 1 with a sentence.

@@ -34,8 +34,11 @@ say "Python $python"
 [ -x "$root/venv/bin/python" ] || "$root/uv/bin/uv" venv --quiet --python "$python" "$root/venv"
 
 say "torch and torch_xla $torch with libtpu, relpose_ros"
-exact=()
-if [ -f "$root/source/requirements/xla.txt" ]; then exact=(-r "$root/source/requirements/xla.txt"); fi
+exact=() # as in the Makefile (test-xla)
+if [ -f "$root/source/requirements/xla.txt" ]; then
+    grep -v '^torch==' "$root/source/requirements/constraints.txt" >"$root/constraints.txt"
+    exact=(-r "$root/source/requirements/xla.txt" -c "$root/constraints.txt")
+fi
 "$root/uv/bin/uv" pip install --quiet --python "$root/venv/bin/python" "${exact[@]}" \
     "torch==$torch" "torch_xla[tpu]==$torch" "gcsfs==$gcsfs" "relpose_ros[learned,training] @ file://$root/source"
 # Two commits may have one version number.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relpose_ros.errors import ConfigurationError
+from relpose_training.tpu import creation
 from relpose_training.tpu import gcloud_commands as commands
-from relpose_training.tpu.creation import COMING_UP, READY, create, queue_state
+from relpose_training.tpu.creation import COMING_UP, READY, queue_state
 from relpose_training.tpu.failures import RETRIED, Kind, TpuError
 from relpose_training.tpu.gcloud import Step, read, read_json
 from relpose_training.tpu.machine import Machine, Order
@@ -36,6 +37,21 @@ class Watch:
     def __post_init__(self) -> None:
         if self.job.bucket is None:
             raise ConfigurationError("--watch needs --bucket: a VM that is taken away takes its disk along")
+
+
+def plan(task: Watch) -> list[Step]:
+    """The commands of `watch`."""
+    machine, job = task.order.machine, task.job
+    anew = [Step(commands.delete(machine)), *creation.plan(task.order, task.patience)]
+    return [
+        Step(commands.describe(machine), "every two minutes; if Google took the VM away:"),
+        *anew,
+        *prepare_steps(machine, task.source),
+        *run_steps(machine, job, restart=True),
+        phase(
+            machine, job.name, "status", note="until all have ended with 0; after a crash, from stop on again"
+        ),
+    ]
 
 
 def watch(task: Watch, say: Say) -> None:
@@ -93,7 +109,7 @@ def _make_anew(task: Watch, say: Say) -> None:
     except TpuError as error:
         if error.kind is not Kind.MISSING:
             raise
-    create(task.order, task.patience, say)
+    creation.create(task.order, task.patience, say)
 
 
 def _try(steps: list[Step], say: Say) -> bool:

@@ -13,6 +13,7 @@ from relpose_training.tpu.gcloud import Step
 from relpose_training.tpu.machine import NAME, Machine, check
 
 HERE = Path(__file__).parent
+RECIPE = re.compile(r"[A-Za-z]\w*(\.\w+)*(:[A-Za-z]\w*)?")
 RUN_NAME = "a letter, then letters, digits and dashes, all lower case"
 SCRIPTS = ("startup.sh", "run.sh")
 TORCH = "2.9.0"
@@ -62,10 +63,10 @@ class Job:
     """A YAML file of this machine with settings; it is copied to the workers."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", self.name or self.recipe.replace("_", "-"))
+        check(RECIPE, "recipe", self.recipe, "a name, as one_to_one, or module:Class")
+        plain = self.recipe.rpartition(":")[2].lower().replace("_", "-")
+        object.__setattr__(self, "name", self.name or plain)
         check(NAME, "run", self.name, RUN_NAME)
-        if not self.recipe.isidentifier():
-            raise ConfigurationError(f"recipe {self.recipe!r}: expected a name, as one_to_one")
         for word in self.words:
             key, mark, _ = word.partition("=")
             if not mark or not key.isidentifier():

@@ -138,3 +138,9 @@ def _inside(point: np.ndarray, corners: np.ndarray) -> bool:
     edges = np.roll(corners, -1, axis=0) - corners
     to = point - corners
     return bool(np.all(edges[:, 0] * to[:, 1] - edges[:, 1] * to[:, 0] > 0))
+
+
+@pytest.mark.parametrize("seed", [34, 42, 1006])
+def test_things_on_a_narrow_desk_are_narrow(seed: int):
+    """In these offices a desk is so narrow that 0.8 of its share is less than the least width of a thing."""
+    assert len(office_plan(seed).surfaces) > 100

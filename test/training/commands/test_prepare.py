@@ -52,6 +52,12 @@ def test_simulated_worlds_are_numbered(tmp_path):
     assert names == [f"simulate:corridor:{number}" for number in (7, 8, 9)]
 
 
+def test_sources_of_one_name_are_told_apart(tmp_path):
+    words = ["a/images", "b/images", "c", "--out", tmp_path]
+    args = make_parser({"prepare": prepare}).parse_args(["prepare", "correspondences", *map(str, words)])
+    assert [source.name for source in prepare.sequences_of(args)] == ["a/images", "b/images", "c"]
+
+
 @pytest.mark.parametrize("name", ["train_0000.pkl", "."])
 def test_pickles_are_refused_with_what_to_do(tmp_path, name):
     (tmp_path / "train_0000.pkl").write_bytes(b"cos\nsystem\n")

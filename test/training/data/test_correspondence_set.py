@@ -17,8 +17,9 @@ from relpose_training.data.correspondence_set import (
     convert_oanet,
     prepare_correspondences,
 )
-from relpose_training.data.correspondences import CorrespondenceOptions
+from relpose_training.data.correspondences import VARYING, CorrespondenceOptions
 from relpose_training.data.oanet_hdf5 import OANetFile
+from relpose_training.data.oanet_writer import write_oanet
 from relpose_training.data.sequences import SourceSequence, divide, parse_split
 from relpose_training.data.shards import ShardSet
 
@@ -32,7 +33,7 @@ class Walls:
     wall: object
     name: str
     seed: int = 0
-    opened: list = None
+    opened: list | None = None
 
     def __repr__(self):
         return f"Walls({self.name}, {self.seed})"
@@ -82,11 +83,10 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path, sequences):
         prepare_correspondences([sequences[0], broken], {"train": 1.0}, Target(tmp_path), OPTIONS)
     assert not (tmp_path / "train.json").exists()
     told = []
-    prepare_correspondences(
-        sequences[:2], {"train": 1.0}, Target(tmp_path), OPTIONS, report=told.append
-    )
+    prepare_correspondences(sequences[:2], {"train": 1.0}, Target(tmp_path), OPTIONS, report=told.append)
     assert sequences[0].opened == ["wall0", "wall1", "wall1"]
-    assert ShardSet(tmp_path, "train").sizes == [8] and [line[:5] for line in told] == ["wall1"]
+    assert ShardSet(tmp_path, "train").sizes == [8]
+    assert [line.split(":")[0] for line in told] == ["1 of 2 sequences were made before", "wall1"]
 
 
 def test_other_options_start_again(tmp_path, sequences):
@@ -115,6 +115,19 @@ def test_no_pairs_says_why(tmp_path, sequences):
     with pytest.raises(DatasetError, match=r"train: 0 pairs for 1 shards(?s:.*)wall0: 0 pairs of 5 images"):
         prepare_correspondences(sequences[:1], {"train": 1.0}, Target(tmp_path), options)
     assert not (tmp_path / "train.json").exists()
+
+
+def test_a_source_given_twice(tmp_path, sequences):
+    with pytest.raises(ConfigurationError, match="given twice"):
+        prepare_correspondences([sequences[0]] * 2, {"train": 1.0}, Target(tmp_path), OPTIONS)
+
+
+def test_a_process_that_fails_ends_the_run(tmp_path, wall_folder):
+    good = SourceSequence(wall_folder(tmp_path / "good", 4))
+    bad = SourceSequence(wall_folder(tmp_path / "bad", 4))
+    (tmp_path / "bad" / "poses.txt").write_text("nothing\n")
+    with pytest.raises(DatasetError, match=r"bad/poses.txt"):
+        prepare_correspondences([bad, good], {"train": 1.0}, Target(tmp_path / "out"), OPTIONS, workers=2)
 
 
 def test_what_is_there_is_not_replaced_unasked(tmp_path, sequences):
@@ -173,6 +186,35 @@ def test_published_files_are_converted(tmp_path, goldens):
         sample, pair = shards.shard(1).sample(1), file[5]
     assert np.array_equal(sample["xs"], pair.points) and np.array_equal(sample["ratios"], pair.ratios)
     assert "research only" in shards.index.meta["licences"][0]
+
+
+def damaged(path, change):
+    """A file of three pairs, of which one was changed."""
+    pairs = [
+        {
+            "xs": np.zeros((4, 4)), "ys": np.zeros(4), "ratios": np.ones(4), "mutuals": np.ones(4),
+            "R": np.eye(3), "t": np.array([1.0, 0, 0]), "cameras": np.ones((2, 4)),
+        }
+        for _ in range(3)
+    ]  # fmt: skip
+    change(pairs[1])
+    write_oanet(({name: np.asarray(v, np.float32) for name, v in pair.items()} for pair in pairs), path)
+    return path
+
+
+def test_published_pairs_of_nothing_are_left_out_and_named(tmp_path):
+    empty = {name: np.zeros((0, 4) if name == "xs" else 0) for name in VARYING}
+    path, told = damaged(tmp_path / "a.hdf5", lambda pair: pair.update(empty)), []
+    assert convert_oanet(path, "val", Target(tmp_path), report=told.append) == 2
+    assert "pair 1 has no correspondences" in told[0]
+
+
+@pytest.mark.parametrize("name", ["xs", "R", "t", "ratios"])
+def test_published_numbers_that_are_none(tmp_path, name):
+    path = damaged(tmp_path / "a.hdf5", lambda pair: pair.update({name: pair[name] * np.nan}))
+    with pytest.raises(DatasetError, match="pair 1 has numbers that are not finite"):
+        convert_oanet(path, "val", Target(tmp_path))
+    assert not (tmp_path / "val.json").exists()
 
 
 def test_too_few_pairs_for_the_shards(tmp_path, sequences):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 
+from relpose_ros.errors import DatasetError
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 from relpose_training.data.view_pairs import (
@@ -52,6 +54,22 @@ def test_walls_hide_what_is_behind():
     assert overlap(next_door, wall(5.0, at(x=0.1))) > 0.9
 
 
+def test_a_wall_from_far_to_the_other_side_is_another_wall():
+    """Both look at the middle of the wall z = 2, by `angle` from its left and from its right."""
+
+    def from_the_side(angle):
+        pose = at(x=-2 * np.tan(angle), turn=angle)
+        y, x = np.mgrid[:240, :320]
+        rays = np.concatenate([CAMERA.rays(np.stack([x.ravel(), y.ravel()], 1)), np.ones((76800, 1))], 1)
+        depth = (2.0 / (rays @ pose.rotation[2])).reshape(240, 320)
+        return sight_from_depth(
+            CAMERA, pose, np.where((depth > 0) & (depth < 20), depth, 0).astype(np.float32)
+        )
+
+    near, wide = (overlap(from_the_side(a), from_the_side(-a)) for a in (0.2, 0.8))
+    assert near > 0.6 and wide < 0.15
+
+
 def test_unknown_depth_is_not_seen():
     depth = np.full((240, 320), 2.0, np.float32)
     depth[:, :160] = 0
@@ -59,6 +77,11 @@ def test_unknown_depth_is_not_seen():
     assert overlap(half, half) == 1
     assert overlap(half, wall(2.0, at())) < 0.55
     assert overlap(sight_from_depth(CAMERA, at(), 0 * depth), half) == 0
+
+
+def test_depth_of_another_size_is_refused():
+    with pytest.raises(DatasetError, match=r"depth image is \(160, 120\), its camera \(320, 240\)"):
+        sight_from_depth(CAMERA, at(), np.ones((120, 160), np.float32))
 
 
 def test_without_depth_directions_decide():

@@ -113,7 +113,9 @@ def test_gradients_are_clipped(line, tmp_path):
     from relpose_training.engine.loop import Meter
 
     values = trainer.train_step(trainer.training_batches(), Meter(0.0))
-    moved = torch.cat([(p - q).flatten() for p, q in zip(trainer.module.parameters(), before, strict=True)]).detach()
+    moved = torch.cat(
+        [(p - q).flatten() for p, q in zip(trainer.module.parameters(), before, strict=True)]
+    ).detach()
     assert values["gradient_norm"] > 0.01
     assert float(moved.norm()) == pytest.approx(0.01 * recipe.config.learning_rate, rel=1e-3)
 

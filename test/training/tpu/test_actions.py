@@ -124,6 +124,13 @@ def test_run_with_a_configuration_file(vm, relpose, tmp_path):
     assert relpose("run", "one_to_one", "--config", "/no/such.yaml")[0] == 2
 
 
+def test_a_recipe_of_ones_own(vm, relpose):
+    status, printed, _ = relpose("run", "my_code.recipes:MyRecipe", "--dry-run")
+    assert status == 0
+    assert "RELPOSE_RUN=myrecipe" in printed
+    assert "start my_code.recipes:MyRecipe" in printed
+
+
 def test_run_without_a_bucket_is_warned_about(vm, relpose):
     vm.answer("ssh", status=0)
     status, _, said = relpose("run", "one_to_one", "device=xla-spmd")

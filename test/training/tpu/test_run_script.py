@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from importlib.resources import files
 
 import pytest
 
@@ -34,6 +35,12 @@ def worker(gcloud):
         return call
 
     return make
+
+
+def test_it_looks_for_the_state_that_the_engine_writes():
+    from relpose_training.engine.states import STATE
+
+    assert f"$out/{STATE}" in files("relpose_training.tpu").joinpath("run.sh").read_text()
 
 
 def status(call):

@@ -37,12 +37,12 @@ from tools.parity.plain_one_to_one import (
 )
 
 STEPS = 4
-LOSS, UPDATE = 1e-9, 1e-14
+LOSS, UPDATE = 1e-8, 1e-14
 
 GRADIENT = 1e-6
 """Relative. Our gradient of an eigenvector takes gaps between eigenvalues to be 1e-10 of the trace wider."""
 
-FREE = 1e-7
+FREE = 1e-6
 """For networks that do not amplify, of everything after several steps that start from the same weights."""
 
 
@@ -122,13 +122,13 @@ def make_config(folder: Path, batch: Batch, settings: dict[str, Any]) -> OneToOn
     """One step more than is compared, on all pairs at once."""
     common: dict[str, Any] = {"data": "golden", "regression_start": 0, "compat": True, "log_every": 1}
     pairs = len(batch["R"])
-    return OneToOneConfig(out=folder, batch_size=pairs, steps=STEPS + 1, **common, **settings)
+    return OneToOneConfig(out=folder, batch_size=pairs, steps=STEPS + 1, **{**common, **settings})
 
 
 def compare(
     settings: dict[str, Any], batch: Batch, loss: Callable[[Network], Tensor], free: bool
 ) -> Iterator[Deviation | Run]:
-    """Every step of the engine, each for itself and, if `free`, one after the other; then the engine's run."""
+    """Every step of the engine, each for itself and, if `free`, all in a row; then the engine's run."""
     with tempfile.TemporaryDirectory() as folder:
         config = make_config(Path(folder), batch, settings)
         ours = run_engine(config, batch)
@@ -221,7 +221,8 @@ def register(name: str, width: int, noise: float, **settings: Any) -> None:
 
 register("LTFGC_w6", 6, GRADIENTS[False], model="ltfgc", learning_rate=1e-4)
 register("OANET_Iter_w6", 6, GRADIENTS[True], model="oanet_iter", learning_rate=1e-4)
-register("MS2DGNET_w4", 4, GRADIENTS[True], model="ms2dgnet", side_information=False, learning_rate=1e-3)
+# At 1e-3 its second step leaves pairs with three positive weights, whose essential matrix is arbitrary.
+register("MS2DGNET_w4", 4, GRADIENTS[True], model="ms2dgnet", side_information=False, learning_rate=1e-4)
 register("CLNet", 4, GRADIENTS[False], model="clnet", learning_rate=1e-3)
 
 

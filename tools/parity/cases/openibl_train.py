@@ -1,6 +1,6 @@
 """OpenIBL's four trainings end to end on toy data.
 
-Errors grow in such a training (random weights, a steep assignment, temperature 0.07): a relative error of 1e-5
+Errors grow in such a training (random weights, a steep assignment, temperature 0.07): one of 1e-5, relative,
 in the frozen maps moves SARE's losses by 5e-5 at step 6 and 1e-3 at step 12, just as the original's are off
 ours, and one of 1e-6 moves SFRS's sixth loss by up to 6e-2. So what follows the first chunk says less and
 less; what no rounding changes is compared exactly throughout.

@@ -9,7 +9,7 @@ from relpose_training.data.shard_writer import write_shards
 from relpose_training.recipes.one_to_one.config import OneToOneConfig
 from relpose_training.recipes.one_to_one.recipe import OneToOneRecipe
 
-SMALL = {
+SMALL: dict[str, dict] = {
     "ltfgc": {"blocks": 2},
     "oanet": {"blocks": 1, "clusters": 8},
     "oanet_iter": {"blocks": 1, "clusters": 8},
@@ -109,7 +109,7 @@ def configured(shards, tmp_path):
             "regression_start": 1,
             "learning_rate": 1e-3,
         }
-        return OneToOneConfig(**{**settings, **SMALL.get(model, {}), **values})
+        return OneToOneConfig(**(settings | SMALL.get(model, {}) | values))
 
     return make
 
