@@ -73,5 +73,13 @@ def make_module(blocks: int) -> TrainingModule:
 
 def make_recipe(folder: Path, batch_size: int, blocks: int, workers: int) -> Subject:
     """The recipe over the shards in `folder`."""
-    settings = {"batch_size": batch_size, "blocks": blocks, "workers": workers}
-    return Subject(SubjectConfig(out=folder / "run", data=folder, **settings))
+    return Subject(
+        SubjectConfig(
+            out=folder / "run",
+            data=folder,
+            batch_size=batch_size,
+            blocks=blocks,
+            workers=workers,
+            device="cpu",
+        )
+    )

@@ -12,7 +12,13 @@ RULES = {"README.md", "README_scr.md", "fill_rule.py", "param_rule.py", "make_to
 """Files that say how to compare and hold nothing to compare with."""
 
 
-@pytest.mark.parametrize("case", all_cases(), ids=lambda c: f"{c.system}-{c.what}")
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=f"{case.system}-{case.what}", marks=pytest.mark.slow if case.slow else ())
+        for case in all_cases()
+    ],
+)
 def test_golden(goldens, case):
     found = list(case.check())
     assert found, "compared nothing"

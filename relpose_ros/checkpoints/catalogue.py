@@ -32,7 +32,6 @@ class Release:
         return PUBLISHERS[self.name.split(":", 1)[0]]
 
 
-GOOGLE_DRIVE = "https://drive.usercontent.google.com/download?export=download&confirm=t&id="
 RELPOSE_GNN = "https://storage.googleapis.com/niantic-lon-static/research/relpose-gnn/models"
 SEVEN_SCENES = ("chess", "fire", "heads", "office", "pumpkin", "redkitchen", "stairs")
 
@@ -43,9 +42,6 @@ def _openibl() -> list[Release]:
     return [
         Release("openibl:sfrs-4096", f"{release}/vgg16_netvlad.pth", "vgg16_netvlad.pth", data, whitened,
                 596 * MEGABYTE),
-        Release("openibl:sfrs", f"{GOOGLE_DRIVE}1FLjxFhKRO-YJQ6FI-DcCMMHDL2K_Hsof", "sfrs.pth.tar", data),
-        Release("openibl:sare-ind", f"{GOOGLE_DRIVE}1ZNGdXVRwUJvGH0ZJdwy18A8e9H0wnFHc", "sare_ind.pth.tar",
-                data),
     ]  # fmt: skip
 
 

@@ -20,7 +20,8 @@ from relpose_ros.checkpoints.state_dicts import (
     shapes_of,
 )
 from relpose_ros.datasets.download import sha256_of
-from relpose_ros.errors import CheckpointError
+from relpose_ros.errors import CheckpointError, ConfigurationError
+from relpose_ros.networks.registry import find_architecture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,6 +91,8 @@ def _identify(
     """Which network the weights are of, and all its parameters."""
     shapes = shapes_of(state)
     name = options.network
+    if name is not None and find_architecture(name).system != publisher.system:
+        raise ConfigurationError(f"{name} is no network of {publisher.name}, whose are {publisher.system}.*")
     try:
         if name is None:
             name, told = recognise(shapes, publisher.system, publisher.hint(file_name))

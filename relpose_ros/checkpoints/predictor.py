@@ -22,6 +22,9 @@ Arrays = tuple[NDArray[Any], ...]
 Backend = Literal["auto", "onnxruntime", "torch"]
 BACKENDS = ("auto", "onnxruntime", "torch")
 
+MAX_SHAPES = 8
+"""Combinations of input shapes that are kept ready."""
+
 Shape = tuple[tuple[tuple[int, ...], str], ...]
 
 
@@ -64,7 +67,10 @@ class Predictor:
         shape = tuple((tuple(x.shape), x.dtype.name) for x in inputs)
         if shape not in self._prepared:
             prepare = self._prepare_torch if self.backend == "torch" else self._prepare_onnx
-            self._prepared[shape] = prepare(inputs)
+            prepared = prepare(inputs)
+            while len(self._prepared) >= MAX_SHAPES:  # each holds the weights once
+                self._prepared.pop(next(iter(self._prepared)))
+            self._prepared[shape] = prepared
         return self._prepared[shape](*inputs)
 
     def _prepare_torch(self, inputs: Arrays) -> Callable[..., Arrays]:

@@ -43,7 +43,7 @@ def add_parser(subparsers: Subparsers) -> None:
     info.add_argument("--json", action="store_true", help="as JSON, with every tensor's shape")
     fetch = actions.add_parser("fetch", help="download published weights and import them")
     fetch.add_argument(
-        "name", metavar="NAME", nargs="?", help="as openibl:sfrs; without it, what there is is listed"
+        "name", metavar="NAME", nargs="?", help="as openibl:sfrs-4096; without it, what there is is listed"
     )
     fetch.add_argument(
         "--accept-licence", action="store_true", help="you have read the licence and accept it"

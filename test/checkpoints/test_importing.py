@@ -166,6 +166,10 @@ def test_an_unknown_system_or_network_is_said(tmp_path):
     torch.save({"w": torch.zeros(1)}, tmp_path / "x.pth")
     with pytest.raises(ConfigurationError, match="unknown system 'superglue'"):
         import_checkpoint("superglue", [tmp_path / "x.pth"], tmp_path / "out.safetensors")
+    with pytest.raises(ConfigurationError, match="is no network of imp"):
+        import_checkpoint(
+            "imp", [tmp_path / "x.pth"], tmp_path / "o.safetensors", ImportOptions("one_to_one.oanet")
+        )
     with pytest.raises(ConfigurationError, match="unknown network"):
         import_checkpoint(
             "imp", [tmp_path / "x.pth"], tmp_path / "out.safetensors", ImportOptions(network="imp.x")

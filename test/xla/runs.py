@@ -5,6 +5,7 @@ Leaves facts.json beside the run. With stop=N it is interrupted before step N, a
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from functools import partial
@@ -12,11 +13,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training" / "engine"))
 
-from toy_recipe import LineConfig, LineRecipe
-
 from relpose_training.engine.configuration import load_config
 from relpose_training.engine.device import run_on_device
 from relpose_training.engine.loop import Trainer, train
+
+toy = importlib.import_module("toy_recipe")
 
 
 def work(config, stop, device):
@@ -32,8 +33,8 @@ def work(config, stop, device):
             raise KeyboardInterrupt
         return step(self, data, meter)
 
-    Trainer.train_step = counted
-    status = train(LineRecipe(config), device)
+    Trainer.train_step = counted  # type: ignore[method-assign]
+    status = train(toy.LineRecipe(config), device)
     facts = {"compilations": counts, "device": device.torch_device.type, "devices": device.batch_factor}
     (config.out / "facts.json").write_text(json.dumps(facts))
     return status
@@ -42,5 +43,7 @@ def work(config, stop, device):
 if __name__ == "__main__":
     out, *words = sys.argv[1:]
     stop = next((int(word[5:]) for word in words if word.startswith("stop=")), None)
-    settings = load_config(LineConfig, None, [f"out={out}", *(w for w in words if not w.startswith("stop="))])
+    settings = load_config(
+        toy.LineConfig, None, [f"out={out}", *(w for w in words if not w.startswith("stop="))]
+    )
     sys.exit(run_on_device(settings.device, partial(work, settings, stop)))

@@ -37,18 +37,20 @@ class Case:
     what: str
     files: tuple[str, ...]
     check: Callable[[], Iterable[Deviation]]
+    slow: bool = False
+    """Whether `make test` leaves it to `make test-slow`; `make parity` runs it all the same."""
 
 
 CASES: list[Case] = []
 
 
 def golden(
-    system: str, what: str, *files: str
+    system: str, what: str, *files: str, slow: bool = False
 ) -> Callable[[Callable[[], Iterable[Deviation]]], Callable[[], Iterable[Deviation]]]:
     """Register a comparison with `files` of the folder goldens/`system`, described by `what`."""
 
     def register(check: Callable[[], Iterable[Deviation]]) -> Callable[[], Iterable[Deviation]]:
-        CASES.append(Case(system, what, files, check))
+        CASES.append(Case(system, what, files, check, slow))
         return check
 
     return register

@@ -13,16 +13,13 @@ from relpose_training.commands.progress import progress_line
 
 
 @contextmanager
-def training_progress(what: str, is_main: bool) -> Iterator[Progress]:
-    """A bar with the time left on a terminal, a line now and then elsewhere; one process alone talks."""
+def training_progress(is_main: bool) -> Iterator[Progress]:
+    """A bar with the time left on a terminal, a line now and then elsewhere; one process of a group talks."""
     if not is_main:
         yield silent
-    elif sys.stderr.isatty():
-        with progress_bar(what) as bar:
-            yield bar
-    else:
-        with progress_line() as lines:
-            yield lines
+        return
+    with progress_bar("training") if sys.stderr.isatty() else progress_line() as progress:
+        yield progress
 
 
 def say_result(folder: Path, status: int) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from relpose_ros.cli.tables import format_table
 from relpose_training.recipes import RECIPES
@@ -59,17 +59,17 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, rehearse, or explain."""
+    """Train, rehearse, or explain (and leave by SystemExit then, as every --help does)."""
     if args.recipe is None:
         args.show_help(sys.stdout if args.wants_help else sys.stderr)
-        return 0 if args.wants_help else 2
+        sys.exit(0 if args.wants_help else 2)
     from relpose_training.engine.configuration import load_config
     from relpose_training.recipes.lookup import find_recipe
 
     recipe = find_recipe(args.recipe)
     if args.wants_help:
         print(_settings_help(args.recipe, recipe.config_class))
-        return 0
+        sys.exit(0)
     config = load_config(recipe.config_class, args.config, args.settings)
     from relpose_training.engine.device import run_on_device
 
@@ -94,7 +94,7 @@ def _train(name: str, config: EngineConfig, device: Device) -> int:
     from relpose_training.engine.loop import train
     from relpose_training.recipes.lookup import find_recipe
 
-    with training_progress(name, device.is_main) as progress:
+    with training_progress(device.is_main) as progress:
         status = train(find_recipe(name)(config), device, progress)
     if device.is_main:
         say_result(config.out, status)
@@ -109,8 +109,8 @@ def _rehearse(name: str, config: EngineConfig, device: Device) -> int:
     from relpose_training.engine.rehearsal import rehearse
     from relpose_training.recipes.lookup import find_recipe
 
-    facts: dict[str, Any] = rehearse(find_recipe(name)(config), device)
+    facts = rehearse(find_recipe(name)(config), device)
     if device.is_main:
         print(yaml.safe_dump(dump_config(config), sort_keys=False))
-        print(format_table((key, str(value)) for key, value in facts.items()))
+        print(format_table(facts.items()))
     return 0

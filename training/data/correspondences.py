@@ -196,7 +196,7 @@ def _views(
     images: Sequence[PosedImage], options: CorrespondenceOptions, progress: Progress, total: int, name: str
 ) -> list[View]:
     extractor = make_extractor(options.features, options.max_keypoints)
-    poses = [image.map_from_camera or Rigid.identity() for image in images]
+    poses = [pose for image in images if (pose := image.map_from_camera) is not None]
     distance = typical_distance(np.stack([pose.translation for pose in poses]))
     views = []
     for done, (image, pose) in enumerate(zip(images, poses, strict=True), 1):

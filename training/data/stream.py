@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -121,11 +124,20 @@ def batches(
         prefetch_factor=4 if workers else None,
         generator=torch.Generator(),  # else it would draw from the global one, and a resumed run would differ
         multiprocessing_context="forkserver" if workers else None,
-        worker_init_fn=_leave_signals_to_the_trainer if workers else None,
+        worker_init_fn=_start_worker if workers else None,
     )
 
 
-def _leave_signals_to_the_trainer(_worker: int) -> None:
-    """A scheduler signals the whole group; the trainer still needs its batches to get to the next step."""
+def _start_worker(_worker: int) -> None:
+    """A scheduler signals the whole group; the trainer still needs batches to get to the next step."""
     signal(SIGTERM, SIG_IGN)
     signal(SIGINT, SIG_IGN)
+    threading.Thread(target=_die_with_the_trainer, daemon=True).start()
+
+
+def _die_with_the_trainer() -> None:
+    """torch looks whether the parent lives, but that is the fork server, and it lives as long as we do."""
+    trainer = multiprocessing.parent_process()
+    if trainer is not None:
+        trainer.join()
+        os._exit(1)

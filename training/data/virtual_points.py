@@ -112,7 +112,7 @@ class _Pencil(NamedTuple):
             left, right = high - golden * (high - low), low + golden * (high - low)
             better = self.cost(left) <= self.cost(right)
             low, high = np.where(better, low, left), np.where(better, right, high)
-        t = (low + high) / 2
+        t: Array = (low + high) / 2
         for _ in range(POLISHING):
             t = self._newton(t)
         return t

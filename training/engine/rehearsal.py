@@ -22,15 +22,14 @@ def rehearse(recipe: Recipe[Any], device: Device) -> dict[str, str]:
     config = recipe.config
     groups = recipe.training_data(device.place).group_sizes()
     checked = recipe.validation_data(device.place).group_sizes()
+    devices = device.place.world * device.batch_factor
     facts = {
         "out": f"{config.out}: {_what_is_there(trainer)}",
-        "device": f"{device.place.world * device.batch_factor} x {device.torch_device.type}, {config.precision}",
+        "device": f"{devices} x {device.torch_device.type}, {config.precision}",
         **_sizes(trainer),
         "training shards": _plan(device.gather(groups)),
         "validation shards": _plan(device.gather(checked)),
-        "samples a step": str(
-            config.batch_size * config.accumulate * device.batch_factor * device.place.world
-        ),
+        "samples a step": str(config.batch_size * config.accumulate * devices),
     }
     first, then, waited = _time_steps(trainer)
     facts["first step"] = f"{first:.3g} s (with loading and compiling)"

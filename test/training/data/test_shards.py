@@ -70,7 +70,7 @@ def test_shards_travel_to_loading_processes_unopened(folder):
 def test_every_shard_is_read_by_one_process(folder, world):
     shards = ShardSet(folder, "train")
     parts = [shards.of_rank(rank, world) for rank in range(world)]
-    assert sorted(sum(parts, [])) == [0, 1, 2]
+    assert sorted(n for part in parts for n in part) == [0, 1, 2]
     assert all(parts)
 
 
@@ -121,8 +121,8 @@ def test_a_foreign_file_is_refused(folder):
     def read(write):
         path = folder / "train_0000.h5"
         write(path)
-        index = {"format": "relpose.shards/1", "meta": {}}
-        index["shards"] = [{**entry, "bytes": path.stat().st_size}]
+        shards = [{**entry, "bytes": path.stat().st_size}]
+        index = {"format": "relpose.shards/1", "meta": {}, "shards": shards}
         (folder / "train.json").write_text(json.dumps(index))
         with pytest.raises(DatasetError, match=r"train_0000\.h5: expected") as error:
             ShardSet(folder, "train").shard(0)

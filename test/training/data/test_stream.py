@@ -63,10 +63,9 @@ def shards(folder, samples=23, count=3):
     return ShardDataset(ShardSet(folder, "train"), range(count))
 
 
-@pytest.mark.parametrize("start", [0, 5])
-def test_workers_change_nothing(tmp_path, start):
+def test_workers_change_nothing(tmp_path):
     data = shards(tmp_path)
-    streams = [islice(batches(data, 4, seed=1, workers=w, start=start), 9) for w in (0, 1, 2)]
+    streams = [islice(batches(data, 4, seed=1, workers=w, start=5), 9) for w in (0, 1, 2)]
     alone, one, two = ([batch["n"] for batch in stream] for stream in streams)
     assert all(torch.equal(a, b) and torch.equal(a, c) for a, b, c in zip(alone, one, two, strict=True))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def toy(monkeypatch):
 
 @pytest.fixture
 def line(toy, monkeypatch):
-    """Make the recipe: `line(tmp_path, steps=30)`. Its runs draw no picture, which takes longer than they do."""
+    """Make the recipe: `line(tmp_path, steps=30)`. Its runs draw no picture: that takes longer than they."""
     monkeypatch.setattr("relpose_training.engine.loop.plot_curves", lambda _: None)
     return lambda out, **values: toy.LineRecipe(toy.LineConfig(out=out, **{**SETTINGS, **values}))
 
@@ -50,14 +49,6 @@ def command():
         return {"args": [*start, *words], "env": environment}
 
     return make
-
-
-@pytest.fixture
-def trained(command):
-    """Run the command to its end: `trained(out, steps=30)`; returns the finished process."""
-    return lambda out, **values: subprocess.run(
-        **command(out, **values), capture_output=True, text=True, timeout=120, check=False
-    )
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ def _baseline(name: str) -> Iterator[Deviation]:
     yield from _weights(run)
 
 
-@golden("openibl", "training with triplets", *FILES)
+@golden("openibl", "training with triplets", *FILES, slow=True)
 def triplet() -> Iterator[Deviation]:
     yield from _baseline("triplet")
 
@@ -88,12 +88,12 @@ def sare_ind() -> Iterator[Deviation]:
     yield from _baseline("sare_ind")
 
 
-@golden("openibl", "training with SARE, joint", *FILES)
+@golden("openibl", "training with SARE, joint", *FILES, slow=True)
 def sare_joint() -> Iterator[Deviation]:
     yield from _baseline("sare_joint")
 
 
-@golden("openibl", "training with SFRS, three generations", *FILES)
+@golden("openibl", "training with SFRS, three generations", *FILES, slow=True)
 def sfrs() -> Iterator[Deviation]:
     run = replayed("sfrs")
     yield from _schedule(run)

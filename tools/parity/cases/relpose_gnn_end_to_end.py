@@ -195,7 +195,7 @@ RUNS: dict[str, Any] = {
 }
 
 
-@golden(SYSTEM, "test set: relative poses of every family", "e2e_test.npz")
+@golden(SYSTEM, "test set: relative poses of every family", "e2e_test.npz", slow=True)
 @torch.no_grad()
 def predictions() -> Iterator[Deviation]:
     g, pooled = load(SYSTEM, "e2e_test.npz"), _pooled()
