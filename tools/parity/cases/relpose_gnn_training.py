@@ -125,7 +125,9 @@ def _first_step(run: Steps, g: dict[str, NDArray[Any]]) -> Iterator[Deviation]:
         yield norm_deviation(key, array(gradients[key.split("|")[1]]).ravel()[:64], g[key], GRADIENT)
 
 
-@golden(SYSTEM, "two Adam steps at 1e-4, in float64: in float32 they are chaotic", "train_steps.npz", slow=True)
+@golden(
+    SYSTEM, "two Adam steps at 1e-4, in float64: in float32 they are chaotic", "train_steps.npz", slow=True
+)
 def train_steps_published_rate() -> Iterator[Deviation]:
     g = load(SYSTEM, "train_steps.npz")
     run = Steps(1e-4, torch.float64)
