@@ -47,7 +47,7 @@ def test_it_does_not_depend_on_the_axes_of_the_map_but_compat_does():
         for compat in (False, True)
         for frame in (HERE, turn)
     ]
-    plain, turned, compat, _ = (surface_overlap(*pair, radius=0.4) for pair in surfaces)
+    plain, turned, compat, _ = (surface_overlap(first, second, radius=0.4) for first, second in surfaces)
     assert 0.3 < plain < 1 and turned == pytest.approx(plain)
     assert compat != pytest.approx(plain, abs=1e-3)
 

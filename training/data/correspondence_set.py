@@ -30,6 +30,7 @@ from relpose_training.data.sequences import PosedSequence, divide, licence_of
 from relpose_training.data.shard_writer import write_shards
 from relpose_training.data.shards import Sample, ShardSet
 from relpose_training.data.virtual_points import virtual_correspondences
+from relpose_training.data.worker_processes import die_with_the_parent
 
 Format = Literal["shards", "oanet"]
 
@@ -232,7 +233,8 @@ def _make(parts: list[Part], workers: int, progress: Progress, report: Callable[
 def _make_in_processes(
     parts: list[Part], workers: int, progress: Progress, report: Callable[[str], None]
 ) -> None:
-    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
+    context = get_context("forkserver")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=die_with_the_parent) as pool:
         running = {pool.submit(part.make): part for part in parts}
         try:
             for done, future in enumerate(as_completed(running), 1):

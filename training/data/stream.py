@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from relpose_ros.errors import DatasetError
+from relpose_training.data.worker_processes import die_with_the_parent
 
 Sample = dict[str, NDArray[Any]]
 
@@ -132,12 +130,4 @@ def _start_worker(_worker: int) -> None:
     """A scheduler signals the whole group; the trainer still needs batches to get to the next step."""
     signal(SIGTERM, SIG_IGN)
     signal(SIGINT, SIG_IGN)
-    threading.Thread(target=_die_with_the_trainer, daemon=True).start()
-
-
-def _die_with_the_trainer() -> None:
-    """torch looks whether the parent lives, but that is the fork server, and it lives as long as we do."""
-    trainer = multiprocessing.parent_process()
-    if trainer is not None:
-        trainer.join()
-        os._exit(1)
+    die_with_the_parent()

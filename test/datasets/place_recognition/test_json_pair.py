@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ BROKEN = [
 @pytest.mark.parametrize(("where", "value", "message"), BROKEN)
 def test_a_broken_meta(where, value, message):
     meta = copy.deepcopy(META)
-    target = meta
+    target: Any = meta
     for key in where[:-1]:
         target = target[key]
     target[where[-1]] = value

@@ -82,7 +82,7 @@ def test_a_query_that_nothing_shows(pittsburgh):
     write_mat(pittsburgh / "raw/pitts30k_train.mat", GALLERY, lonely)
     assert len(open_place_recognition("pitts30k", pittsburgh).train.queries) == 2
     write_mat(pittsburgh / "raw/pitts30k_test.mat", GALLERY, lonely)
-    with pytest.raises(DatasetError, match="1 of 3 have none.*000102"):
+    with pytest.raises(DatasetError, match=r"1 of 3 have none.*000102"):
         open_place_recognition("pitts30k", pittsburgh)
     dataset = open_place_recognition("pitts30k", pittsburgh, drop_unmatched=True)
     assert len(dataset.test.queries) == len(dataset.test.near) == 2

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+
 import numpy as np
 import pytest
 
@@ -36,8 +39,7 @@ def test_a_small_pool_is_random_and_remembers():
     before = first.mine([0], DISTANCES[:1])[0]
     assert list(before.negatives) == sorted(before.negatives, key=lambda i: DISTANCES[0, i])
     best = [before]
-    for _ in range(30):
-        best.append(first.mine([0], DISTANCES[:1])[0])
+    best.extend(first.mine([0], DISTANCES[:1])[0] for _ in range(30))
     worst = [max(DISTANCES[0, list(found.negatives)]) for found in best]
     assert worst == sorted(worst, reverse=True) and worst[-1] < worst[0]  # never easier, harder in the end
     assert not set(best[-1].negatives) & set(NEAR[0])
@@ -59,7 +61,8 @@ def test_the_seed_decides():
 
 
 def test_tuples_do_not_depend_on_the_number_of_processes():
-    alone = [miner().mine(chunk, DISTANCES[chunk]) for chunk in query_chunks(QUERIES, 3, 0)]
+    whole = miner()
+    alone = [whole.mine(chunk, DISTANCES[chunk]) for chunk in query_chunks(QUERIES, 3, 0)]
     shares = [
         [
             interleaved_share(miner_.mine(chunk, DISTANCES[chunk]), rank, 2)
@@ -102,7 +105,7 @@ def test_positives_that_reranking_promotes_come_first():
 def test_every_query_is_in_one_chunk_of_an_epoch():
     chunks = query_chunks(23, 5, epoch=2)
     assert [len(chunk) for chunk in chunks] == [5, 5, 5, 5, 3]
-    assert sorted(sum(chunks, [])) == list(range(23))
+    assert sorted(functools.reduce(operator.iadd, chunks, [])) == list(range(23))
     assert query_chunks(23, 5, 2) == chunks != query_chunks(23, 5, 3)
     assert query_chunks(0, 5, 0) == []
     with pytest.raises(ConfigurationError):
@@ -115,7 +118,7 @@ def test_all_processes_have_as_many(share, count, world):
     items = list(range(count))
     shares = [share(items, rank, world) for rank in range(world)]
     assert len({len(s) for s in shares}) == 1
-    assert set(sum(shares, [])) == set(items)
+    assert set(functools.reduce(operator.iadd, shares, [])) == set(items)
     with pytest.raises(ConfigurationError):
         share(items, world, world)
 
