@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import operator
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -61,15 +60,14 @@ def test_the_seed_decides():
 
 
 def test_tuples_do_not_depend_on_the_number_of_processes():
-    whole = miner()
-    alone = [whole.mine(chunk, DISTANCES[chunk]) for chunk in query_chunks(QUERIES, 3, 0)]
-    shares = [
-        [
-            interleaved_share(miner_.mine(chunk, DISTANCES[chunk]), rank, 2)
-            for chunk in query_chunks(QUERIES, 3, 0)
-        ]
-        for rank, miner_ in enumerate((miner(), miner()))
-    ]
+    chunks = query_chunks(QUERIES, 3, 0)
+
+    def mined():
+        one = miner()
+        return [one.mine(chunk, DISTANCES[chunk]) for chunk in chunks]
+
+    alone = mined()
+    shares = [[interleaved_share(tuples, rank, 2) for tuples in mined()] for rank in range(2)]
     for chunk, first, second in zip(alone, *shares, strict=True):
         assert set(first) | set(second) == set(chunk)
 
@@ -105,7 +103,7 @@ def test_positives_that_reranking_promotes_come_first():
 def test_every_query_is_in_one_chunk_of_an_epoch():
     chunks = query_chunks(23, 5, epoch=2)
     assert [len(chunk) for chunk in chunks] == [5, 5, 5, 5, 3]
-    assert sorted(functools.reduce(operator.iadd, chunks, [])) == list(range(23))
+    assert sorted(chain(*chunks)) == list(range(23))
     assert query_chunks(23, 5, 2) == chunks != query_chunks(23, 5, 3)
     assert query_chunks(0, 5, 0) == []
     with pytest.raises(ConfigurationError):
@@ -118,7 +116,7 @@ def test_all_processes_have_as_many(share, count, world):
     items = list(range(count))
     shares = [share(items, rank, world) for rank in range(world)]
     assert len({len(s) for s in shares}) == 1
-    assert set(functools.reduce(operator.iadd, shares, [])) == set(items)
+    assert set(chain(*shares)) == set(items)
     with pytest.raises(ConfigurationError):
         share(items, world, world)
 
