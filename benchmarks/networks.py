@@ -1,6 +1,6 @@
 """The forward pass of each network on this CPU: eager, compiled, ONNX Runtime, OpenVINO; ratios in one run.
 
-    python -m benchmarks networks [--only imp] [--threads 2]
+    python -m benchmarks networks [imp.dgnns_sift ...] [--threads 2]
 
 A runtime counts only when it agrees with eager torch within the network's tolerance. On a machine with a GPU,
 `--gpu` adds eager torch on it. OpenVINO: pip install openvino (make bench installs it).
@@ -165,13 +165,13 @@ def measure(name: str, threads: int, gpu: bool) -> list[object]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print; the column `fastest` is of those that agree."""
     parser = argparse.ArgumentParser(prog="benchmarks networks", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", default="", help="networks whose name contains this")
+    parser.add_argument("names", nargs="*", help="networks, as imp.dgnns_sift (default: one of each class)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--gpu", action="store_true", help="eager torch on a GPU as well")
     args = parser.parse_args(arguments)
     torch.set_num_threads(args.threads)
     print(f"{describe_machine()}\n", flush=True)
-    names = [name for name in REPRESENTATIVES.values() if args.only in name]
+    names = args.names or list(REPRESENTATIVES.values())
     header = (
         "network",
         "first input",

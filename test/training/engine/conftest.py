@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from relpose_ros.checkpoints.containers import read_container
 
@@ -20,6 +22,15 @@ SETTINGS = {
     "log_every": 5,
     "learning_rate": 0.05,
 }
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """As in the processes that tests start: sums come out in other bits with another number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -49,6 +60,18 @@ def command():
         return {"args": [*start, *words], "env": environment}
 
     return make
+
+
+@pytest.fixture
+def zygote(command):
+    """See zygote.py: a line of settings in, the number of a child and then its wait status out."""
+    environment = command("unused")["env"]
+    started = [sys.executable, str(HERE / "zygote.py")]
+    with subprocess.Popen(
+        started, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.kill()
 
 
 @pytest.fixture

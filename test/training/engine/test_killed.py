@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from relpose_ros.cli.main import main
+from relpose_training.engine.configuration import dump_config
 from relpose_training.engine.device import Place, TorchDevice
 from relpose_training.engine.journal import read_metrics
 from relpose_training.engine.lock import folder_lock
@@ -32,19 +34,7 @@ def lines(folder):
     return [(x["split"], x["step"], x.get("loss"), x.get("error")) for x in read_metrics(folder)]
 
 
-def forked(recipe):
-    """A child process that trains: forked, so that ten of them do not import torch ten times."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            status = train(recipe, device())
-        finally:
-            os._exit(status)
-    return child
-
-
-def test_ten_sigkills_at_any_moment_change_nothing(line, tmp_path, weights):
+def test_ten_sigkills_at_any_moment_change_nothing(line, zygote, tmp_path, weights):
     """Also in the middle of writing a state, which is what most of this run's time goes into."""
     options = {"steps": 400, "save_every": 2, "validate_every": 40, "ema": 0.9, "pause": 0.002}
     train(line(tmp_path / "whole", **options), device())
@@ -52,12 +42,13 @@ def test_ten_sigkills_at_any_moment_change_nothing(line, tmp_path, weights):
     draw = random.Random(4)
     reached = [0]
     while len(reached) <= 10:
-        child = forked(recipe)
+        print(json.dumps(dump_config(recipe.config)), file=zygote.stdin, flush=True)
+        child = int(zygote.stdout.readline())
         while not _has_passed(recipe.config.out, reached[-1]):
             time.sleep(0.002)
         time.sleep(draw.uniform(0, 0.05))
         os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
+        status = int(zygote.stdout.readline())
         assert os.WIFSIGNALED(status), "the run was over before it was killed: make it longer"
         reached.append(load_state(recipe.config.out)["step"])
     assert all(later > earlier for earlier, later in pairwise(reached))
