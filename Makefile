@@ -85,7 +85,7 @@ format: setup ## let ruff mend what it can
 parity: setup $(STAMPS)/learned ## every network, loss and metric against the originals' results (../shared/goldens)
 	@$(BIN)/python -m tools.parity $(PARITY_ARGS)
 
-bench: setup $(STAMPS)/learned $(STAMPS)/bench ## time every stage against a plain version of itself
+bench: setup $(STAMPS)/learned ## time every stage against a plain version of itself
 	@$(BIN)/python -m benchmarks
 
 clean: ## remove build products, not the environment
@@ -120,24 +120,10 @@ $(STAMPS)/package: $(STAMPS)/requirements setup.py setup.cfg pyproject.toml
 # torch for the CPU: PyPI's own build brings gigabytes of CUDA along. TORCH_INDEX= takes PyPI's all the same.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 $(STAMPS)/learned: $(STAMPS)/package tools/reachable.py
-	@echo "setup: torch and ONNX Runtime (for networks and training)"
+	@echo "setup: torch, ONNX Runtime and OpenVINO (for networks and training)"
 	@index=$$($(BIN)/python tools/reachable.py "$(TORCH_INDEX)"); \
 	$(PIP) $${index:+--extra-index-url "$$index"} -e '.[learned,training]' --no-build-isolation
 	@touch $@
-
-$(STAMPS)/bench: $(STAMPS)/learned
-	@$(PIP) -e '.[bench]' --no-build-isolation
-	@touch $@
-
-# torch_xla wants a torch of its own version, so it has an environment of its own.
-$(XLA)/.relpose/ready: requirements/xla.txt requirements/constraints.txt tools/find_python.sh setup.py setup.cfg
-	@python=$$(tools/find_python.sh) || exit 1; \
-	if [ ! -x $(XLA)/bin/python ]; then echo "setup: $(XLA) with $$python"; "$$python" -m venv $(abspath $(XLA)); fi
-	@echo "setup: torch and torch_xla 2.9.0 in $(XLA) (some 7 GB, minutes)"
-	@grep -v '^torch==' requirements/constraints.txt > $(XLA)/constraints.txt
-	@$(XLA)/bin/python -m pip install --disable-pip-version-check --quiet -c $(XLA)/constraints.txt -r requirements/xla.txt
-	@$(XLA)/bin/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --no-deps -e .
-	@mkdir -p $(XLA)/.relpose && touch $@
 
 $(STAMPS)/messages: $(STAMPS)/requirements $(MESSAGES) tools/build_interfaces.sh
 	@tools/build_interfaces.sh msg $(PREFIX) $(PREFIX)/build/relpose_msgs

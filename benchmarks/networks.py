@@ -3,7 +3,7 @@
     python -m benchmarks networks [imp.dgnns_sift ...] [--threads 2]
 
 A runtime counts only when it agrees with eager torch within the network's tolerance. On a machine with a GPU,
-`--gpu` adds eager torch on it. OpenVINO: pip install openvino (make bench installs it).
+`--gpu` adds eager torch on it.
 """
 
 from __future__ import annotations

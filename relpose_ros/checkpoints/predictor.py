@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +16,11 @@ from numpy.typing import NDArray
 from relpose_ros.checkpoints.format import CheckpointInfo, load_network, read_info
 from relpose_ros.datasets.download import sha256_of
 from relpose_ros.errors import ConfigurationError, DependencyError
-
-if TYPE_CHECKING:
-    import onnxruntime
+from relpose_ros.networks.registry import find_architecture
 
 Arrays = tuple[NDArray[Any], ...]
-Backend = Literal["auto", "onnxruntime", "torch"]
-BACKENDS = ("auto", "onnxruntime", "torch")
+Backend = Literal["auto", "openvino", "onnxruntime", "torch"]
+BACKENDS = ("auto", "openvino", "onnxruntime", "torch")
 
 MAX_SHAPES = 8
 """Combinations of input shapes that are kept ready."""
@@ -31,10 +31,11 @@ Shape = tuple[tuple[tuple[int, ...], str], ...]
 class Predictor:
     """Runs the network of a checkpoint: `predictor(*arrays)` gives a tuple of arrays.
 
-    `auto` is torch on a GPU where there is one, else ONNX Runtime (see docs/networks/README.md for the
-    figures). An ONNX file is made for each new combination of input shapes, once: that needs torch and takes
-    some seconds; it is kept in `cache` (default: $XDG_CACHE_HOME/relpose), and from then on torch is not
-    needed. `threads` bounds the threads of one call. Calls from several threads at once are safe.
+    `auto` is torch on a GPU where there is one; else OpenVINO, where it is installed and its first answer
+    agrees with ONNX Runtime's within the network's tolerance; else ONNX Runtime (docs/networks/README.md has
+    the figures). An ONNX file is made for each new combination of input shapes, once: that needs torch and
+    takes some seconds; it is kept in `cache` (default: $XDG_CACHE_HOME/relpose), and torch is not needed from
+    then on. `threads` bounds the threads of one call. Calls from several threads at once are safe.
 
     Raises CheckpointError for a checkpoint that cannot be used, ConfigurationError for an unknown backend,
     and DependencyError if torch is needed and not installed.
@@ -51,7 +52,7 @@ class Predictor:
             raise ConfigurationError(f"unknown backend {backend!r}; expected one of {', '.join(BACKENDS)}")
         self.checkpoint = Path(checkpoint)
         self.info: CheckpointInfo = read_info(self.checkpoint)
-        self.backend = ("torch" if _gpu() else "onnxruntime") if backend == "auto" else backend
+        self.backend: Backend = "torch" if backend == "auto" and _gpu() else backend
         self._threads = threads
         self._cache = Path(cache) if cache is not None else default_cache()
         self._digest = sha256_of(self.checkpoint)
@@ -88,21 +89,41 @@ class Predictor:
         return run
 
     def _prepare_onnx(self, inputs: Arrays) -> Callable[..., Arrays]:
-        session = self._session(self._exported(inputs))
-        names = [x.name for x in session.get_inputs()]
+        path = self._exported(inputs)
+        if self.backend == "openvino":
+            return self._openvino(path)
+        plain = self._onnxruntime(path)
+        if self.backend == "onnxruntime" or importlib.util.find_spec("openvino") is None:
+            return plain
+        fast = self._openvino(path)
+        tolerance = find_architecture(self.info.network).tolerance
+        return fast if agree(fast(*inputs), plain(*inputs), tolerance) else plain
 
-        def run(*arrays: NDArray[Any]) -> Arrays:
-            outputs: list[NDArray[Any]] = session.run(None, dict(zip(names, arrays, strict=True)))
-            return tuple(outputs)
-
-        return run
-
-    def _session(self, path: Path) -> onnxruntime.InferenceSession:
+    def _onnxruntime(self, path: Path) -> Callable[..., Arrays]:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads or 0
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        names = [x.name for x in session.get_inputs()]
+        return lambda *arrays: tuple(session.run(None, dict(zip(names, arrays, strict=True))))
+
+    def _openvino(self, path: Path) -> Callable[..., Arrays]:
+        try:
+            import openvino
+        except ModuleNotFoundError:
+            raise DependencyError("backend openvino: it is not installed; pip install openvino") from None
+        properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+        if self._threads:
+            properties["INFERENCE_NUM_THREADS"] = self._threads
+        model = openvino.Core().compile_model(path, "CPU", properties)
+        one_at_a_time = threading.Lock()
+
+        def run(*arrays: NDArray[Any]) -> Arrays:
+            with one_at_a_time:
+                return tuple(np.array(value) for value in model(list(arrays)).values())
+
+        return run
 
     def _exported(self, inputs: Arrays) -> Path:
         """The ONNX file for inputs of these shapes, made if there is none."""
@@ -123,6 +144,15 @@ class Predictor:
             path.parent.mkdir(parents=True, exist_ok=True)
             export_onnx(network, tuple(torch.from_numpy(np.ascontiguousarray(x)) for x in inputs), path)
         return path
+
+
+def agree(found: Arrays, expected: Arrays, tolerance: float) -> bool:
+    """Whether no output differs by more than `tolerance` of its largest magnitude, and no index at all."""
+    for a, b in zip(found, expected, strict=True):
+        allowed = tolerance * float(np.max(np.abs(b), initial=0)) if b.dtype.kind == "f" else 0
+        if a.shape != b.shape or not float(np.max(np.abs(a.astype(float) - b), initial=0)) <= allowed:
+            return False
+    return True
 
 
 def default_cache() -> Path:

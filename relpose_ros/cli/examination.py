@@ -69,6 +69,7 @@ OPTIONAL = (
     Piece("torch", "torch", "networks, import of weights, training", LEARNED),
     Piece("safetensors", "safetensors", "checkpoints", LEARNED),
     Piece("onnxruntime", "onnxruntime", "networks on a CPU, without torch once exported", LEARNED),
+    Piece("openvino", "openvino", "most networks on a CPU, faster", LEARNED),
     Piece("onnxscript", "onnxscript", "exporting networks to ONNX", LEARNED),
 )
 

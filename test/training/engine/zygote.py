@@ -10,7 +10,7 @@ import json
 import os
 import sys
 
-from toy_recipe import LineConfig, LineRecipe
+from toy_recipe import LineConfig, LineRecipe  # type: ignore[import-not-found]
 
 from relpose_training.engine.device import Place, TorchDevice
 from relpose_training.engine.loop import train
