@@ -71,6 +71,7 @@ OPTIONAL = (
     Piece("onnxruntime", "onnxruntime", "networks on a CPU, without torch once exported", LEARNED),
     Piece("openvino", "openvino", "most networks on a CPU, faster", LEARNED),
     Piece("onnxscript", "onnxscript", "exporting networks to ONNX", LEARNED),
+    Piece("pydantic", "pydantic", "training", "pip install 'relpose_ros[learned,training]'"),
 )
 
 
