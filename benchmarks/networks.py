@@ -12,11 +12,10 @@ import argparse
 import copy
 import tempfile
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
@@ -24,11 +23,12 @@ from rich.progress import track
 
 from benchmarks.report import describe_machine, markdown
 from benchmarks.timing import race
+from relpose_ros.checkpoints.runtimes import disagreement, run_in_onnxruntime, run_in_openvino
 from relpose_ros.networks.base import Network
 from relpose_ros.networks.export import export_onnx
 from relpose_ros.networks.registry import ARCHITECTURES, build_network, find_architecture
 
-Run = Callable[[], list[NDArray[Any]]]
+Run = Callable[[], tuple[NDArray[Any], ...]]
 
 COLUMNS = ("eager", "compiled", "onnxruntime", "openvino", "gpu")
 
@@ -91,8 +91,8 @@ def runtimes(
     found: dict[str, Callable[[], Run]] = {
         "eager": lambda: _torch(last, inputs),
         "compiled": lambda: _torch(torch.compile(last, dynamic=False), inputs),
-        "onnxruntime": lambda: _onnxruntime(exported(), network, arrays, threads),
-        "openvino": lambda: _openvino(exported(), arrays, threads),
+        "onnxruntime": lambda: partial(run_in_onnxruntime(exported(), threads), *arrays),
+        "openvino": lambda: partial(run_in_openvino(exported(), threads), *arrays),
     }
     if gpu:
         found["gpu"] = lambda: _torch(copy.deepcopy(network).to("cuda"), tuple(x.cuda() for x in inputs))
@@ -100,40 +100,11 @@ def runtimes(
 
 
 def _torch(network: Callable[..., Any], inputs: tuple[torch.Tensor, ...]) -> Run:
-    def run() -> list[NDArray[Any]]:
+    def run() -> tuple[NDArray[Any], ...]:
         with torch.inference_mode():
-            return [output.float().cpu().numpy() for output in network(*inputs)]
+            return tuple(output.float().cpu().numpy() for output in network(*inputs))
 
     return run
-
-
-def _onnxruntime(path: Path, network: Network, arrays: list[NDArray[Any]], threads: int) -> Run:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    feed = dict(zip(network.input_names, arrays, strict=True))
-    return lambda: list(session.run(None, feed))
-
-
-def _openvino(path: Path, arrays: list[NDArray[Any]], threads: int) -> Run:
-    import openvino
-
-    properties = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
-    model = openvino.Core().compile_model(path, "CPU", properties)
-    return lambda: [np.asarray(value) for value in model(arrays).values()]
-
-
-def disagreement(found: list[NDArray[Any]], expected: list[NDArray[Any]]) -> float:
-    """Largest difference of any output over the largest magnitude of that output."""
-    return max(
-        float(
-            np.max(np.abs(np.asarray(a, np.float64) - b), initial=0)
-            / max(np.max(np.abs(b), initial=0), 1e-12)
-        )
-        for a, b in zip(found, expected, strict=True)
-    )
 
 
 def measure(name: str, threads: int, gpu: bool) -> list[object]:
@@ -148,7 +119,7 @@ def measure(name: str, threads: int, gpu: bool) -> list[object]:
         for runtime, make in runtimes(network, inputs, Path(folder), threads, gpu).items():
             try:
                 runs[runtime] = make()
-                off = disagreement(runs[runtime](), runs["eager"]())
+                off = max(map(disagreement, runs[runtime](), runs["eager"]()))
             except Exception as error:  # noqa: BLE001 (a runtime that cannot run it is a result)
                 runs.pop(runtime, None)
                 remarks[runtime] = f"fails: {type(error).__name__}"

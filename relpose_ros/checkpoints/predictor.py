@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relpose_ros.checkpoints.format import CheckpointInfo, load_network, read_info
+from relpose_ros.checkpoints.runtimes import Arrays, Run, agree, run_in_onnxruntime, run_in_openvino
 from relpose_ros.datasets.download import sha256_of
 from relpose_ros.errors import ConfigurationError, DependencyError
 from relpose_ros.networks.registry import find_architecture
 
-Arrays = tuple[NDArray[Any], ...]
 Backend = Literal["auto", "openvino", "onnxruntime", "torch"]
 BACKENDS = ("auto", "openvino", "onnxruntime", "torch")
 
@@ -56,7 +54,7 @@ class Predictor:
         self._threads = threads
         self._cache = Path(cache) if cache is not None else default_cache()
         self._digest = sha256_of(self.checkpoint)
-        self._prepared: dict[Shape, Callable[..., Arrays]] = {}
+        self._prepared: dict[Shape, Run] = {}
 
     @property
     def identity(self) -> str:
@@ -74,7 +72,7 @@ class Predictor:
             self._prepared[shape] = prepared
         return self._prepared[shape](*inputs)
 
-    def _prepare_torch(self, inputs: Arrays) -> Callable[..., Arrays]:
+    def _prepare_torch(self, inputs: Arrays) -> Run:
         import torch
 
         network, _ = load_network(self.checkpoint)
@@ -88,42 +86,16 @@ class Predictor:
 
         return run
 
-    def _prepare_onnx(self, inputs: Arrays) -> Callable[..., Arrays]:
+    def _prepare_onnx(self, inputs: Arrays) -> Run:
         path = self._exported(inputs)
         if self.backend == "openvino":
-            return self._openvino(path)
-        plain = self._onnxruntime(path)
+            return run_in_openvino(path, self._threads)
+        plain = run_in_onnxruntime(path, self._threads)
         if self.backend == "onnxruntime" or importlib.util.find_spec("openvino") is None:
             return plain
-        fast = self._openvino(path)
+        fast = run_in_openvino(path, self._threads)
         tolerance = find_architecture(self.info.network).tolerance
         return fast if agree(fast(*inputs), plain(*inputs), tolerance) else plain
-
-    def _onnxruntime(self, path: Path) -> Callable[..., Arrays]:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads or 0
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        names = [x.name for x in session.get_inputs()]
-        return lambda *arrays: tuple(session.run(None, dict(zip(names, arrays, strict=True))))
-
-    def _openvino(self, path: Path) -> Callable[..., Arrays]:
-        try:
-            import openvino
-        except ModuleNotFoundError:
-            raise DependencyError("backend openvino: it is not installed; pip install openvino") from None
-        properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
-        if self._threads:
-            properties["INFERENCE_NUM_THREADS"] = self._threads
-        model = openvino.Core().compile_model(path, "CPU", properties)
-        one_at_a_time = threading.Lock()
-
-        def run(*arrays: NDArray[Any]) -> Arrays:
-            with one_at_a_time:
-                return tuple(np.array(value) for value in model(list(arrays)).values())
-
-        return run
 
     def _exported(self, inputs: Arrays) -> Path:
         """The ONNX file for inputs of these shapes, made if there is none."""
@@ -144,15 +116,6 @@ class Predictor:
             path.parent.mkdir(parents=True, exist_ok=True)
             export_onnx(network, tuple(torch.from_numpy(np.ascontiguousarray(x)) for x in inputs), path)
         return path
-
-
-def agree(found: Arrays, expected: Arrays, tolerance: float) -> bool:
-    """Whether no output differs by more than `tolerance` of its largest magnitude, and no index at all."""
-    for a, b in zip(found, expected, strict=True):
-        allowed = tolerance * float(np.max(np.abs(b), initial=0)) if b.dtype.kind == "f" else 0
-        if a.shape != b.shape or not float(np.max(np.abs(a.astype(float) - b), initial=0)) <= allowed:
-            return False
-    return True
 
 
 def default_cache() -> Path:

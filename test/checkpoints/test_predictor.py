@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from relpose_ros.checkpoints.format import CheckpointInfo, write_checkpoint
-from relpose_ros.checkpoints.predictor import Predictor, agree
+from relpose_ros.checkpoints.predictor import Predictor
+from relpose_ros.checkpoints.runtimes import agree
 from relpose_ros.errors import CheckpointError, ConfigurationError
 from relpose_ros.networks.registry import build_network
 
@@ -43,10 +44,10 @@ def test_a_runtime_that_disagrees_is_not_taken(checkpoint, image, tmp_path, monk
     (expected,) = Predictor(checkpoint, "onnxruntime", cache=tmp_path)(image)
     calls = []
 
-    def wrong(self, path):
+    def wrong(path, threads):
         return lambda *arrays: (calls.append(1) or 1.01 * expected,)
 
-    monkeypatch.setattr(Predictor, "_openvino", wrong)
+    monkeypatch.setattr("relpose_ros.checkpoints.predictor.run_in_openvino", wrong)
     run = Predictor(checkpoint, cache=tmp_path)
     for _ in range(2):
         np.testing.assert_array_equal(run(image)[0], expected)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from relpose_ros.progress import Progress, silent
-from relpose_training.data.shards import ShardSet
-from relpose_training.data.stream import Dataset, Sample
+from relpose_training.data.shards import Sample, ShardSet
+from relpose_training.data.stream import Dataset
 
 
 class ShardDataset(Dataset):

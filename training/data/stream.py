@@ -7,18 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from signal import SIG_IGN, SIGINT, SIGTERM, signal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from relpose_ros.errors import DatasetError
+from relpose_training.data.shards import Sample
 from relpose_training.data.worker_processes import die_with_the_parent
-
-Sample = dict[str, NDArray[Any]]
 
 
 class Ticket(NamedTuple):

@@ -138,15 +138,25 @@ class TorchDevice(Device):
         return nullcontext()
 
     def gather(self, value: Any) -> list[Any]:
-        if self.place.world == 1:
-            return [value]
-        everyone: list[Any] = [None] * self.place.world
-        torch.distributed.all_gather_object(everyone, value)
-        return everyone
+        return gather_from_group(self.place, value)
 
     def close(self) -> None:
-        if self.place.world > 1:
-            torch.distributed.destroy_process_group()
+        leave_group(self.place)
+
+
+def gather_from_group(place: Place, value: Any) -> list[Any]:
+    """This value of every process of torch.distributed's group, by rank."""
+    if place.world == 1:
+        return [value]
+    everyone: list[Any] = [None] * place.world
+    torch.distributed.all_gather_object(everyone, value)
+    return everyone
+
+
+def leave_group(place: Place) -> None:
+    """Leave torch.distributed's group, where there is one."""
+    if place.world > 1:
+        torch.distributed.destroy_process_group()
 
 
 def find_place(environment: dict[str, str] | None = None) -> Place:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from relpose_ros.errors import DependencyError
-from relpose_training.engine.device import Batch, Device, Place
+from relpose_training.engine.device import Batch, Device, Place, gather_from_group, leave_group
 
 LEAST_MESSAGE = 1024
 """Bytes; messages between processes have sizes of powers of two, or every new size would be compiled."""
@@ -167,15 +167,10 @@ class SpmdDevice(XlaDevice):
         return super().fetch_samples(whole)
 
     def gather(self, value: Any) -> list[Any]:
-        if self.place.world == 1:
-            return [value]
-        everyone: list[Any] = [None] * self.place.world
-        torch.distributed.all_gather_object(everyone, value)
-        return everyone
+        return gather_from_group(self.place, value)
 
     def close(self) -> None:
-        if self.place.world > 1:
-            torch.distributed.destroy_process_group()
+        leave_group(self.place)
 
 
 class _Chained:

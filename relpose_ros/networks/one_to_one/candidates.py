@@ -79,6 +79,14 @@ class CandidateNetwork(Network):
                 "repeat or draw correspondences until there are as many"
             )
 
+    def forward(self, context: Tensor, candidates: Tensor) -> tuple[Tensor]:
+        """Logits (B, C) of `candidates` (B, C, width) among `context` (B, N, width), in any order."""
+        self.check(context, candidates)
+        features = self.net[0](context, candidates)
+        for block in list(self.net)[1:]:
+            features = block(features)
+        return (self.judge(features),)
+
     def judge(self, features: Tensor) -> Tensor:
         """Logits (B, C) from the last features (B, channels, 1, C)."""
         logits: Tensor = self.fc2(torch.relu(self.fc1(features.squeeze(2).mT)))

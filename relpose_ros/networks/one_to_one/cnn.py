@@ -67,11 +67,3 @@ class OneToOneCNN(CandidateNetwork):
         first, conv = "net.0.width_reduction.conv2d.weight", "channel_expansion.conv2d.weight"
         channels, width = cls.channels_from(shapes, first, conv)
         return {"channels": channels, "width": width}
-
-    def forward(self, context: Tensor, candidates: Tensor) -> tuple[Tensor]:
-        """Logits (B, C) of `candidates` (B, C, width) among `context` (B, N, width)."""
-        self.check(context, candidates)
-        features = self.net[0](context, candidates)
-        for block in list(self.net)[1:]:
-            features = block(features)
-        return (self.judge(features),)

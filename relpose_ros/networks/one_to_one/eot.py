@@ -112,11 +112,3 @@ class EOT(CandidateNetwork):
         layer = "net.1.pointwise_Conv_Shortcut_layers_net."
         pointwise = sum(n.startswith(layer) and n.endswith(".cnn.weight") for n in shapes)
         return {"channels": channels, "pointwise": pointwise, "second_pooling": second, "width": width}
-
-    def forward(self, context: Tensor, candidates: Tensor) -> tuple[Tensor]:
-        """Logits (B, C) of `candidates` (B, C, width) among `context` (B, N, width), in any order."""
-        self.check(context, candidates)
-        features = self.net[0](context, candidates)
-        for block in list(self.net)[1:]:
-            features = block(features)
-        return (self.judge(features),)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
-
 import torch
 from torch import Tensor, nn
 
-from relpose_ros.networks.one_to_one.blocks import CorrespondenceNetwork, Embedding, context_norm
+from relpose_ros.networks.one_to_one.blocks import Embedding, context_norm
 from relpose_ros.networks.one_to_one.eight_point import WEIGHT_FLOOR
 from relpose_ros.networks.one_to_one.graph import graph_features
-from relpose_ros.networks.one_to_one.oanet_iter import with_residuals
-from relpose_ros.networks.one_to_one.order_aware import CHANNELS, CLUSTERS, OrderAwareStage, stage_parameters
+from relpose_ros.networks.one_to_one.oanet_iter import TwoStageNetwork, with_residuals
+from relpose_ros.networks.one_to_one.order_aware import CHANNELS, CLUSTERS, OrderAwareStage
 
 NEIGHBOURS = 20
 WIDTH = 64
@@ -55,10 +52,8 @@ class EdgeMaximum(nn.Module):
         return features.amax(dim=3, keepdim=True)
 
 
-class MS2DGNet(CorrespondenceNetwork):
+class MS2DGNet(TwoStageNetwork):
     """Two stages; the first looks at its correspondences through two graphs of 20 nearest neighbours."""
-
-    output_names: ClassVar[tuple[str, ...]] = ("logits_1", "logits_2")
 
     def __init__(
         self, width: int = 6, compat: bool = False, blocks: int = 3, clusters: int = CLUSTERS
@@ -72,14 +67,6 @@ class MS2DGNet(CorrespondenceNetwork):
         self.stage_1 = OrderAwareStage(self, blocks, clusters, "_stage_1", channels_in=WIDTH + CHANNELS)
         self.layer_1_stage_2 = Embedding(width + 2, CHANNELS)
         self.stage_2 = OrderAwareStage(self, blocks, clusters, "_stage_2")
-
-    @classmethod
-    def small_parameters(cls) -> dict[str, Any]:
-        return {"blocks": 1, "clusters": 16}
-
-    @classmethod
-    def parameters_from(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-        return stage_parameters(shapes, "_stage_1")
 
     def forward(self, correspondences: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, N) of both stages; the second is the result. N >= 20, else ConfigurationError."""

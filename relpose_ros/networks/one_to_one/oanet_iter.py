@@ -14,10 +14,22 @@ from relpose_ros.networks.one_to_one.epipolar import symmetric_epipolar_distance
 from relpose_ros.networks.one_to_one.order_aware import CHANNELS, CLUSTERS, OrderAwareStage, stage_parameters
 
 
-class OANetIter(CorrespondenceNetwork):
-    """Two stages (Zhang et al., ICCV 2019, sec. 3.4)."""
+class TwoStageNetwork(CorrespondenceNetwork):
+    """Logits of a first stage, and of a second that sees what the first made of the correspondences."""
 
     output_names: ClassVar[tuple[str, ...]] = ("logits_1", "logits_2")
+
+    @classmethod
+    def small_parameters(cls) -> dict[str, Any]:
+        return {"blocks": 1, "clusters": 16}
+
+    @classmethod
+    def parameters_from(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+        return stage_parameters(shapes, "_stage_1")
+
+
+class OANetIter(TwoStageNetwork):
+    """Two stages (Zhang et al., ICCV 2019, sec. 3.4)."""
 
     def __init__(
         self, width: int = 6, compat: bool = False, blocks: int = 3, clusters: int = CLUSTERS
@@ -30,14 +42,6 @@ class OANetIter(CorrespondenceNetwork):
         self.stage_1 = OrderAwareStage(self, blocks, clusters, "_stage_1")
         self.layer_1_stage_2 = Embedding(width + 2, CHANNELS)
         self.stage_2 = OrderAwareStage(self, blocks, clusters, "_stage_2")
-
-    @classmethod
-    def small_parameters(cls) -> dict[str, Any]:
-        return {"blocks": 1, "clusters": 16}
-
-    @classmethod
-    def parameters_from(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-        return stage_parameters(shapes, "_stage_1")
 
     def forward(self, correspondences: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (B, N) of both stages; the second is the result."""

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from relpose_ros.networks.base import Network
 from relpose_ros.networks.registry import build_network
-from relpose_training.data.stream import Dataset, Sample
+from relpose_training.data.shards import Sample
+from relpose_training.data.stream import Dataset
 from relpose_training.engine.device import Place, TorchDevice
 from relpose_training.engine.journal import METRICS, read_metrics
 from relpose_training.engine.loop import train

@@ -26,8 +26,8 @@ from relpose_ros.errors import DatasetError
 from relpose_training.data.context_order import Order
 from relpose_training.data.pair_correspondences import PairCorrespondences
 from relpose_training.data.pair_items import make_item
-from relpose_training.data.shards import ShardSet
-from relpose_training.data.stream import Dataset, Sample
+from relpose_training.data.shards import Sample, ShardSet
+from relpose_training.data.stream import Dataset
 
 Layout = Literal["n_to_n", "one_to_one"]
 
