@@ -12,6 +12,8 @@ BENCHMARKS = {
     "scenes": "every posed scene: accuracy, covariance, latency by stage, map size (the README's table)",
     "strangers": "images that a map does not contain: how many poses are published all the same",
     "pruner": "a correspondence network between matching and solvers: does it earn its place?",
+    "scene_coordinates": "a network of scene coordinates against the map on the same queries",
+    "scene_ransac": "the pose from scene coordinates against a loop of OpenCV P3P calls",
     "stages": "every stage against a straightforward version of itself",
     "networks": "every network's forward pass: eager, compiled, ONNX Runtime, OpenVINO (minutes)",
     "training_throughput": "our shards, loader and training loop against a straightforward loop",

@@ -20,6 +20,7 @@ ARGUMENTS = {
     "qos_reliability": ("best_effort", "best_effort or reliable"),
     "profile": ("default", "default, fast or accurate"),
     "pruner": ("", "checkpoint of a correspondence network (features.pruner); default: none"),
+    "scene": ("", "checkpoint of a scene-coordinate network (scene.checkpoint); default: none"),
     "global_frame_id": ("map", "frame of the map"),
     "base_frame_id": ("base_link", "whose pose is published; none for the camera's own"),
     "base_from_camera": ("", "mount as 'x y z qx qy qz qw'; default: from TF"),
@@ -39,6 +40,9 @@ PARAMETERS = (
     "base_frame_id",
 )
 """Arguments that are parameters of the node as they are."""
+
+FILES = {"map": "map", "pruner": "features.pruner", "scene": "scene.checkpoint"}
+"""Arguments that name files -> parameter."""
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -78,10 +82,10 @@ def make_node(context: LaunchContext) -> list[Node]:
 def node_parameters(given: dict[str, str]) -> dict[str, object]:
     """Launch arguments as parameters of their types."""
     out: dict[str, object] = {name: given[name] for name in PARAMETERS}
-    out["map"] = os.path.abspath(os.path.expanduser(given["map"]))
     out["use_sim_time"] = given["use_sim_time"] == "true"
-    if given["pruner"]:
-        out["features.pruner"] = os.path.abspath(os.path.expanduser(given["pruner"]))
+    for argument, parameter in FILES.items():
+        if given[argument]:
+            out[parameter] = os.path.abspath(os.path.expanduser(given[argument]))
     if given["base_frame_id"] == "none":
         out["base_frame_id"] = ""
     if given["base_from_camera"]:

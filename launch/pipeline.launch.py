@@ -1,6 +1,7 @@
 """ros2 launch relpose_ros pipeline.launch.py map:=office.relmap image:=/camera/image_raw
 
-Retrieval and relative poses as nodes of their own, one process each, beside the localizer.
+Retrieval, relative poses and, where its checkpoint is given, scene coordinates as nodes of their own, one
+process each, beside the localizer.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ ARGUMENTS = {
     "camera_info": ("", "CameraInfo topic; default: camera_info beside the image topic"),
     "profile": ("default", "default, fast or accurate"),
     "pruner": ("", "checkpoint of a correspondence network (features.pruner); default: none"),
+    "scene": ("", "checkpoint of a scene-coordinate network (scene.checkpoint); default: none"),
     "use_sim_time": ("false", "take time from /clock"),
 }
 """Launch argument -> default (None: required), description."""
 
 
 def generate_launch_description() -> LaunchDescription:
-    """All three nodes."""
+    """All nodes."""
     declared = [
         DeclareLaunchArgument(
             name, description=text, **({} if default is None else {"default_value": default})
@@ -44,15 +46,8 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def make_nodes(context: LaunchContext) -> list[Node]:
-    """retrieval_node and relative_pose_node."""
+    """retrieval_node, relative_pose_node, and scene_coordinate_node if it has a checkpoint."""
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    parameters = {
-        "map": os.path.abspath(os.path.expanduser(given["map"])),
-        "profile": given["profile"],
-        "use_sim_time": given["use_sim_time"] == "true",
-    }
-    if given["pruner"]:
-        parameters["features.pruner"] = os.path.abspath(os.path.expanduser(given["pruner"]))
     camera_info = given["camera_info"] or given["image"].rsplit("/", 1)[0] + "/camera_info"
     remappings = [
         ("image", given["image"]),
@@ -68,5 +63,20 @@ def make_nodes(context: LaunchContext) -> list[Node]:
             remappings=remappings,
             output="screen",
         )
-        for name in ("retrieval", "relative_pose")
+        for name, parameters in node_parameters(given).items()
     ]
+
+
+def node_parameters(given: dict[str, str]) -> dict[str, dict[str, object]]:
+    """Name of each node that is wanted -> its parameters."""
+    common: dict[str, object] = {"use_sim_time": given["use_sim_time"] == "true"}
+    mapped = common | {"map": _absolute(given["map"]), "profile": given["profile"]}
+    matching = {"features.pruner": _absolute(given["pruner"])} if given["pruner"] else {}
+    nodes = {"retrieval": mapped, "relative_pose": mapped | matching}
+    if given["scene"]:
+        nodes["scene_coordinate"] = common | {"scene.checkpoint": _absolute(given["scene"])}
+    return nodes
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))

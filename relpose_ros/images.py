@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from relpose_ros.errors import ImageError
 
 
-def decode_image(data: bytes, name: str) -> NDArray[np.uint8]:
-    """Compressed bytes -> uint8 pixels, (H, W) grey or (H, W, 3) BGR.
+def decode_image(data: bytes, name: str, grey: bool = False) -> NDArray[np.uint8]:
+    """Compressed bytes -> uint8 pixels, (H, W) grey or (H, W, 3) BGR; with `grey` always (H, W).
 
     Raises ImageError, naming `name`, when there is nothing, not an image, or a truncated one.
     """
     import cv2
 
     refuse_truncated(data, name)
-    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    colours = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_ANYCOLOR
+    flags = colours | cv2.IMREAD_IGNORE_ORIENTATION
     image = imdecode(data, flags)
     if image is None:
         raise ImageError(f"{name}: expected an image, got {len(data)} bytes that OpenCV cannot decode")

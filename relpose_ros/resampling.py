@@ -32,9 +32,14 @@ def resize_bilinear(image: NDArray[np.uint8], height: int, width: int) -> NDArra
 
 def resize_short_side(image: NDArray[np.uint8], length: int) -> NDArray[np.uint8]:
     """Resize so that the shorter side has `length` pixels; the longer one is cut to whole pixels."""
-    height, width = image.shape[:2]
+    height, width = short_side_size(image.shape[0], image.shape[1], length)
+    return resize_bilinear(image, height, width)
+
+
+def short_side_size(height: int, width: int, length: int) -> tuple[int, int]:
+    """Height and width after `resize_short_side`."""
     shorter = max(min(height, width), 1)
-    return resize_bilinear(image, int(length * height / shorter), int(length * width / shorter))
+    return int(length * height / shorter), int(length * width / shorter)
 
 
 def _resize_rows(image: NDArray[np.uint8], length: int) -> NDArray[np.uint8]:

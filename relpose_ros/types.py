@@ -83,7 +83,8 @@ class Evidence:
     `rival_inliers`: support of the best hypothesis elsewhere (ambiguity); `scale_known` is
     False when only a direction could be measured; `references`: how many took part;
     `view_change`: how far, in radians of parallax and turning, the nearest reference's view
-    is from this one; `depth`: median distance to what was matched, in map units.
+    is from this one; `depth`: median distance to what was matched, in map units; `objection`:
+    what its own road holds against the hypothesis, in words.
     """
 
     inliers: int
@@ -96,6 +97,7 @@ class Evidence:
     view_change: float = 0.0
     depth: float = 0.0
     residual_angle: float = 0.0
+    objection: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.server
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -228,6 +228,36 @@ def foreign_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("foreign") / "eot.safetensors"
     weights = build_network(name, **parameters).state_dict()
     return write_checkpoint(path, weights, CheckpointInfo(name, parameters))
+
+
+@pytest.fixture(scope="session")
+def make_scene_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Writes checkpoints of a small network of scene coordinates that was never trained.
+
+    It says a deviation too; the arguments are fields of SceneInfo.
+    """
+    import torch
+
+    from relpose_ros.checkpoints.format import CheckpointInfo, write_checkpoint
+    from relpose_ros.checkpoints.scene import SceneInfo
+    from relpose_ros.networks.registry import build_network
+
+    name, parameters = "scene_coordinates.dsacstar_tiny", {"uncertainty": "isotropic"}
+
+    def make(**fields: object) -> Path:
+        scene = {"height": 64, "bounds": ((-5.0, -5.0, -5.0), (5.0, 5.0, 5.0)), **fields}
+        torch.manual_seed(0)
+        info = CheckpointInfo(name, parameters, scene=SceneInfo(**scene).to_dict())
+        path = tmp_path_factory.mktemp("scene") / "untrained.safetensors"
+        return write_checkpoint(path, build_network(name, **parameters).state_dict(), info)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def scene_checkpoint(make_scene_checkpoint: Callable[..., Path]) -> Path:
+    """An untrained one of a scene in the frame `map`."""
+    return make_scene_checkpoint()
 
 
 @pytest.fixture(scope="session")

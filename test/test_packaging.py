@@ -115,7 +115,7 @@ def test_interface_list_is_complete():
 def test_console_scripts_exist():
     scripts = setup_cfg()["options.entry_points"]["console_scripts"].strip().splitlines()
     targets = [line.split("=")[1].strip().split(":") for line in scripts]
-    assert len(targets) == 4
+    assert len(targets) == 5
     for module, function in targets:
         path = ROOT / (module.replace(".", "/") + ".py")
         functions = {n.name for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef)}
@@ -242,7 +242,7 @@ def test_colcon_builds_both_packages(tmp_path):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     install = tmp_path / "ws/install/relpose_ros"
-    nodes = {"retrieval_node", "relative_pose_node", "localizer_node", "relpose"}
+    nodes = {"retrieval_node", "relative_pose_node", "scene_coordinate_node", "localizer_node", "relpose"}
     assert {p.name for p in (install / "lib/relpose_ros").iterdir()} >= nodes
     for path in (
         "share/relpose_msgs/package.xml",

@@ -37,6 +37,8 @@ class CheckpointInfo:
     recipe: dict[str, Any] = field(default_factory=dict)
     """Name, hash and configuration of the training recipe; empty for imported weights."""
     metrics: dict[str, Any] = field(default_factory=dict)
+    scene: dict[str, Any] = field(default_factory=dict)
+    """Of networks that know one scene: its frame, origin, bounds, how an image is fed (checkpoints/scene.py)."""
     created: str = ""
     """ISO 8601, UTC."""
     version: int = VERSION

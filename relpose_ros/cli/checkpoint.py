@@ -1,4 +1,4 @@
-"""`relpose checkpoint import|info|fetch|networks`: weights of networks, as files that run nothing."""
+"""`relpose checkpoint import|info|fetch|calibrate|networks`: weights as files that run nothing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from relpose_ros.cli import calibrate
 from relpose_ros.cli.progress import progress_bar
 from relpose_ros.cli.tables import format_facts, format_table
 from relpose_ros.errors import ConfigurationError
@@ -24,6 +25,7 @@ relpose checkpoint fetch openibl:sfrs-4096 --out weights/   download, check, imp
 relpose checkpoint import imp eimp_sift.pth                 published weights -> eimp_sift.safetensors
 relpose checkpoint import openibl model_best.pth.tar pca_params_model_best.h5 --out sfrs.safetensors
 relpose checkpoint info sfrs.safetensors
+relpose checkpoint calibrate office.safetensors office/     learn how far a scene's network is off
 relpose checkpoint networks                                 every network that a checkpoint can be of"""
 
 
@@ -50,6 +52,14 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     fetch.add_argument(
         "--out", type=Path, default=Path("weights"), metavar="FOLDER", help="default: weights/"
+    )
+    calibrate.add_arguments(
+        actions.add_parser(
+            "calibrate",
+            help="learn how far a scene's network is off",
+            description="Localize posed images that the network was not trained on, fit its covariance and "
+            "the support that rules out chance to what comes out, and write both into the checkpoint.",
+        )
     )
     actions.add_parser("networks", help="every registered network")
 
@@ -167,4 +177,10 @@ def _networks(args: argparse.Namespace) -> int:
     return 0
 
 
-ACTIONS = {"import": _import, "info": _info, "fetch": _fetch, "networks": _networks}
+ACTIONS = {
+    "import": _import,
+    "info": _info,
+    "fetch": _fetch,
+    "calibrate": calibrate.run,
+    "networks": _networks,
+}

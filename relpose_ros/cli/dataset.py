@@ -52,6 +52,9 @@ def _add_simulate(parser: CommandParser) -> None:
     parser.add_argument("--seed", type=int, help="everything random follows from it (default 0)")
     parser.add_argument("--world", help="office (default) or corridor: places that look alike")
     parser.add_argument("--appearance", help="a (default) or b: two looks of the same geometry")
+    parser.add_argument(
+        "--domain", help="real (default), or simulated: as a game engine shows it, flat and without noise"
+    )
     parser.add_argument("--map-frames", type=int, metavar="N", help="images of the mapping drive")
     parser.add_argument("--query-frames", type=int, metavar="N", help="images of the query drive")
     parser.add_argument("--width", type=int, help="image width in pixels")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from relpose_ros.datasets.base import Source
     from relpose_ros.geometry.cameras import Camera
     from relpose_ros.localization.localizer import Localizer
+    from relpose_ros.localization.scene_coordinates import SceneLocalizer
     from relpose_ros.maps.bundle import Map
 
 SOURCE_HELP = "posed images: a folder (images/ and poses.txt), a rosbag2, a COLMAP model, 7-Scenes, ..."
@@ -26,6 +28,11 @@ CAMERA_HELP = (
 PRUNER_HELP = (
     "checkpoint (.safetensors) of a correspondence network that judges the matches before the pose solvers "
     "see them (default: none)"
+)
+
+SCENE_HELP = (
+    "checkpoint (.safetensors) of a scene-coordinate network that was trained on this place; its pose is "
+    "weighed beside the others (default: none)"
 )
 
 
@@ -96,21 +103,25 @@ def make_camera(words: Sequence[str]) -> Camera:
 
 
 def add_map_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--map`, `--profile` and `--pruner`."""
+    """`--map`, `--scene`, `--profile` and `--pruner`."""
     parser.add_argument(
-        "--map", required=True, type=Path, metavar="MAP", help="a map made by `relpose map build`"
+        "--map", type=Path, metavar="MAP", help="a map made by `relpose map build` (not needed with --scene)"
     )
+    parser.add_argument("--scene", type=Path, metavar="FILE", help=SCENE_HELP)
     parser.add_argument(
         "--profile", default="default", metavar="NAME", help="default, fast (less accurate) or accurate"
     )
     parser.add_argument("--pruner", type=Path, metavar="FILE", help=PRUNER_HELP)
 
 
-def open_localizer(args: argparse.Namespace) -> tuple[Map, Localizer]:
-    """The map and a localizer in it, as the arguments of `add_map_arguments` say.
+def open_localizer(args: argparse.Namespace) -> tuple[Map | SceneAlone, Localizer | SceneLocalizer]:
+    """The map and a localizer in it, as the arguments of `add_map_arguments` say; or a scene's alone.
 
-    Raises MapError, and CheckpointError for a pruner that is none.
+    Raises ConfigurationError where neither is named, MapError, and CheckpointError for a pruner or a scene
+    that is none, or is of another place than the map.
     """
+    if args.map is None:
+        return _open_scene(args)
     from relpose_ros.maps.bundle import Map
 
     opened = Map.open(args.map)  # refused before anything else is loaded
@@ -118,7 +129,32 @@ def open_localizer(args: argparse.Namespace) -> tuple[Map, Localizer]:
     from relpose_ros.localization.localizer import Localizer
     from relpose_ros.localization.options import options_for
 
-    return opened, Localizer(opened, options_for(args.profile, pruner=args.pruner))
+    return opened, Localizer(opened, options_for(args.profile, pruner=args.pruner, scene=args.scene))
+
+
+def _open_scene(args: argparse.Namespace) -> tuple[SceneAlone, SceneLocalizer]:
+    if args.scene is None:
+        raise ConfigurationError("expected --map MAP, or --scene FILE, or both; got neither")
+    if args.pruner is not None:
+        raise ConfigurationError("--pruner judges matches with a map; without --map there are none")
+    from relpose_ros.localization.scene_coordinates import SceneLocalizer
+
+    localizer = SceneLocalizer(args.scene, args.profile)
+    return SceneAlone(args.scene, localizer.scene.metric), localizer
+
+
+@dataclass(frozen=True)
+class SceneAlone:
+    """Stands where a map would: a scene's checkpoint has neither references nor landmarks to show."""
+
+    path: Path
+    metric: bool
+    reference_poses: None = None
+    landmark_points: None = None
+
+    def info(self) -> dict[str, Any]:
+        """What there is to say of it."""
+        return {"name": self.path.name, "metric": self.metric, "bytes": self.path.stat().st_size}
 
 
 def positive(word: str) -> int:

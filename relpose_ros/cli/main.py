@@ -27,6 +27,7 @@ COMMANDS = {
     "replay": "relpose_ros.cli.replay",
     "dataset": "relpose_ros.cli.dataset",
     "checkpoint": "relpose_ros.cli.checkpoint",
+    "show": "relpose_ros.cli.show",
     "demo": "relpose_ros.cli.demo",
     "doctor": "relpose_ros.cli.doctor",
 }

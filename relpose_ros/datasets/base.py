@@ -15,6 +15,7 @@ from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.types import Frame
 
 Split = Literal["map", "query"]
+Domain = Literal["real", "simulated"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,10 @@ class PosedImage:
     """One image of a source. `load` reads the pixels (uint8, grey or BGR) when they are wanted.
 
     `map_from_camera` is None where the source knows no pose (a query without ground truth).
-    `load_depth` gives metres (H, W) float32 with 0 where unknown, or is None.
+    `load_depth` gives metres (H, W) float32 with 0 where unknown, or is None. `load_coordinates` gives map
+    coordinates (h, w, 3) float64 of the same field of view in any size, NaN where unknown; where less than
+    half is known they are single landmarks, each somewhere in its cell. `load_semantics` gives classes (H, W)
+    uint8. `domain` says whether a camera or a renderer made the image.
     """
 
     name: str
@@ -32,6 +36,9 @@ class PosedImage:
     load: Callable[[], NDArray[np.uint8]]
     stamp: float = 0.0
     load_depth: Callable[[], NDArray[np.float32]] | None = None
+    load_coordinates: Callable[[], NDArray[np.float64]] | None = None
+    load_semantics: Callable[[], NDArray[np.uint8]] | None = None
+    domain: Domain = "real"
 
     def frame(self) -> Frame:
         """The image as a query."""

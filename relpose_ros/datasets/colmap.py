@@ -25,7 +25,7 @@ MODEL_FOLDERS = (".", "sparse/0", "sparse", "model", "0")
 
 def recognises(path: Path) -> bool:
     """Whether `path` is a COLMAP model, or a project folder that has one."""
-    return path.is_dir() and _find_model(path) is not None
+    return path.is_dir() and find_model(path) is not None
 
 
 def open_colmap(
@@ -42,7 +42,7 @@ def open_colmap(
     images count as `split`, or with `query_every` every Nth is a query. The images lie in
     `image_folder`, or in a folder `images` beside or above the model. Raises DatasetError or CameraError.
     """
-    model = _find_model(path)
+    model = find_model(path)
     if model is None:
         raise DatasetError(f"{path}: expected cameras.bin and images.bin (or .txt), here or in sparse/0")
     folder = _image_folder(path, model, image_folder)
@@ -75,7 +75,8 @@ class _Posed:
 _Model = tuple[dict[int, Camera], dict[str, _Posed]]
 
 
-def _find_model(path: Path) -> Path | None:
+def find_model(path: Path) -> Path | None:
+    """The folder of a COLMAP model in `path`, or None."""
     for folder in MODEL_FOLDERS:
         for suffix in (".bin", ".txt"):
             if all((path / folder / f"{stem}{suffix}").is_file() for stem in ("cameras", "images")):
@@ -100,7 +101,7 @@ def _read_model(model: Path) -> _Model:
     return _read_cameras_text(model / "cameras.txt"), _read_images_text(model / "images.txt")
 
 
-class _Bytes:
+class ColmapBytes:
     """A little-endian reader that says where a file ends too early."""
 
     def __init__(self, path: Path) -> None:
@@ -136,14 +137,14 @@ class _Bytes:
 
 def _read_binary(model: Path) -> _Model:
     cameras: dict[int, Camera] = {}
-    file = _Bytes(model / "cameras.bin")
+    file = ColmapBytes(model / "cameras.bin")
     for _ in range(file.count(48)):
         identity, number, width, height = (int(v) for v in file.take("IiQQ"))
         name = MODEL_NAMES.get(number, f"number {number}")
         parameters = file.take(f"{PARAMETER_COUNTS.get(name, 0)}d")
         cameras[identity] = _camera(f"{file.path} camera {identity}", name, width, height, parameters)
     posed: dict[str, _Posed] = {}
-    file = _Bytes(model / "images.bin")
+    file = ColmapBytes(model / "images.bin")
     for index in range(file.count(73)):
         place = f"{file.path} image {index}"
         numbers = file.take("I7dI")

@@ -46,6 +46,15 @@ FORMATS: dict[str, Format] = {
         "cambridge", "open_cambridge", "dataset_train.txt, dataset_test.txt, reconstruction.nvm"
     ),
     "tum": Format("tum", "open_tum", "rgb.txt and groundtruth.txt"),
+    "dsacstar": Format(
+        "dsacstar",
+        "open_dsacstar",
+        "train/ and test/ with rgb/, poses/, calibration/ (DSAC*'s set-up scripts)",
+    ),
+    "crossloc": Format(
+        "crossloc", "open_crossloc", "train_sim/, val_drone_real/, ... with rgb/, poses/, calibration/"
+    ),
+    "lhs_sim": Format("lhs_sim", "open_lhs_sim", "*_img.png, *_pc.npy and *_poses.npy (EPFL, comballaz)"),
 }
 """Format name -> how to open it, in the order in which they are tried."""
 

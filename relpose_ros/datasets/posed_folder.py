@@ -7,7 +7,8 @@ camera.yaml                  a ROS camera-info YAML         (instead, for other 
 split.txt                    name map|query                 (all are map images without it)
 stamps.txt                   name seconds                   (optional)
 depth/<stem>.png             uint16 millimetres, 0 unknown  (optional)
-source.yaml                  metric: bool, licence: text    (optional; before what SOURCE.md says)
+source.yaml                  metric: bool, licence: text, domain: real|simulated
+                             (optional; before what SOURCE.md says)
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
-from relpose_ros.datasets.base import PosedImage, Source, Split
+from relpose_ros.datasets.base import Domain, PosedImage, Source, Split
 from relpose_ros.datasets.camera_files import camera_from_numbers, read_camera
 from relpose_ros.datasets.image_files import ImageFile, depth_loader
 from relpose_ros.datasets.text_files import Row, add_unique, read_text, rows, safe_name
@@ -47,6 +48,7 @@ def open_posed_folder(path: Path) -> Source:
         raise DatasetError(f"{path / 'poses.txt'}: expected at least one image, got none")
     cameras = _read_cameras(path, names)
     stamps = _read_stamps(path / "stamps.txt")
+    notes = read_source_notes(path)
     images = []
     for name in names:
         file = path / "images" / name
@@ -59,23 +61,33 @@ def open_posed_folder(path: Path) -> Source:
         images.append(
             PosedImage(
                 name, cameras[name], poses.get(name), split, ImageFile(file, cameras[name]),
-                stamps.get(name, 0.0), depth,
+                stamps.get(name, 0.0), depth, domain=notes.domain,
             )
         )  # fmt: skip
-    metric, licence = read_source_notes(path)
-    return Source(path.resolve().name, path, tuple(images), metric, licence)
+    return Source(path.resolve().name, path, tuple(images), notes.metric, notes.licence)
 
 
-def read_source_notes(path: Path) -> tuple[bool, str]:
-    """Whether the unit is the metre, and the licence: source.yaml, or else what SOURCE.md says in words."""
+class SourceNotes(NamedTuple):
+    """Whether the unit is the metre, the licence, and where the images are from."""
+
+    metric: bool
+    licence: str
+    domain: Domain
+
+
+def read_source_notes(path: Path) -> SourceNotes:
+    """What source.yaml says, or else SOURCE.md in words."""
     notes = path / "SOURCE.md"
     text = read_text(notes) if notes.is_file() else ""
     line = LICENCE_LINE.search(text)
     metric, licence = not ARBITRARY_SCALE.search(text), line.group(1).strip() if line else ""
     if not (path / "source.yaml").is_file():
-        return metric, licence
+        return SourceNotes(metric, licence, "real")
     content = _read_source_yaml(path / "source.yaml")
-    return bool(content.get("metric", metric)), str(content.get("licence", licence))
+    domain = content.get("domain", "real")
+    if domain not in get_args(Domain):
+        raise DatasetError(f"{path / 'source.yaml'}: domain: expected real or simulated, got {domain!r}")
+    return SourceNotes(bool(content.get("metric", metric)), str(content.get("licence", licence)), domain)
 
 
 def _read_source_yaml(path: Path) -> dict[str, Any]:

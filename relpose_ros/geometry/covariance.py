@@ -117,3 +117,11 @@ def safe_inverse(normal: Array) -> Array:
     values = np.maximum(values, 1e-12)
     inverse = (vectors / values) @ vectors.T
     return np.asarray(inverse / np.outer(scale, scale))
+
+
+def axis_deviation(covariance: Array) -> Array:
+    """Covariances (..., 3, 3) -> one standard deviation each (...): the root of the mean variance of the axes.
+
+    Of an isotropic covariance it is the standard deviation itself.
+    """
+    return np.asarray(np.sqrt(np.trace(covariance, axis1=-2, axis2=-1) / 3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,10 +89,39 @@ def reprojection_jacobian(map_from_camera: Rigid, points: Array, focal: float) -
 def linearize(map_from_camera: Rigid, seen: Correspondences) -> Linearization:
     """Residuals whitened by pixel noise plus the projected uncertainty of the points."""
     by_twist, by_point = reprojection_jacobian(map_from_camera, seen.points, seen.focal)
-    rays, _ = project(map_from_camera, seen.points)
-    residual = (rays - seen.rays) * seen.focal
-    residual = np.where(np.isfinite(residual), residual, 1e6)
+    return _whitened(by_twist, by_point, _residual(map_from_camera, seen, seen.points), seen.covariances)
+
+
+def linearize_at_corrected(map_from_camera: Rigid, seen: Correspondences) -> Linearization:
+    """As `linearize`, but about the points as this pose and their covariances correct them.
+
+    Where the noise is in the points, derivatives taken at the noisy ones go with their errors, and the pose
+    is biased (errors in variables). At the most likely points, X - S J^T (I + J S J^T)^-1 r, they do not:
+    Gauss-Newton on pose and points together, the points eliminated (orthogonal distance regression).
+    """
+    _, by_point = reprojection_jacobian(map_from_camera, seen.points, seen.focal)
+    residual = _residual(map_from_camera, seen, seen.points)
     spread = by_point @ seen.covariances
+    s01 = (spread[:, 0] * by_point[:, 1]).sum(axis=1)
+    s00 = 1.0 + (spread[:, 0] * by_point[:, 0]).sum(axis=1)
+    s11 = 1.0 + (spread[:, 1] * by_point[:, 1]).sum(axis=1)
+    x, y = residual.T / (s00 * s11 - s01**2)
+    moved = (s11 * x - s01 * y)[:, None] * spread[:, 0] + (s00 * y - s01 * x)[:, None] * spread[:, 1]
+    points = seen.points - moved
+    by_twist, by_point = reprojection_jacobian(map_from_camera, points, seen.focal)
+    residual = _residual(map_from_camera, seen, points) + np.einsum("nri,ni->nr", by_point, moved)
+    return _whitened(by_twist, by_point, residual, seen.covariances)
+
+
+def _residual(map_from_camera: Rigid, seen: Correspondences, points: Array) -> Array:
+    rays, _ = project(map_from_camera, points)
+    residual = (rays - seen.rays) * seen.focal
+    return np.where(np.isfinite(residual), residual, 1e6)
+
+
+def _whitened(by_twist: Array, by_point: Array, residual: Array, covariances: Array) -> Linearization:
+    """Rows (N, 2, 6) and (N, 2) divided by the root of I + J S J^T; overwrites them."""
+    spread = by_point @ covariances
     across = (spread[:, 0] * by_point[:, 1]).sum(axis=1)
     s00 = 1.0 + (spread[:, 0] * by_point[:, 0]).sum(axis=1)
     s11 = 1.0 + (spread[:, 1] * by_point[:, 1]).sum(axis=1)
@@ -106,15 +136,20 @@ def linearize(map_from_camera: Rigid, seen: Correspondences) -> Linearization:
 
 
 def refine_pose(
-    map_from_camera: Rigid, seen: Correspondences, robust: float = 2.5, iterations: int = 4
+    map_from_camera: Rigid,
+    seen: Correspondences,
+    robust: float = 2.5,
+    iterations: int = 4,
+    linearization: Callable[[Rigid, Correspondences], Linearization] = linearize,
 ) -> tuple[Rigid, Linearization, Array]:
     """Minimise the robust (Cauchy) Mahalanobis reprojection error by Gauss-Newton.
 
+    `linearization`: `linearize`, or `linearize_at_corrected` where most of the noise is in the points.
     Returns the pose, the linearization there and the robust weights (N,).
     """
     pose = map_from_camera
     for _ in range(iterations):
-        line = linearize(pose, seen)
+        line = linearization(pose, seen)
         weight = 1 / (1 + line.squared / robust**2)
         twist = _gauss_newton_step(line, weight)
         if twist is None:
@@ -122,7 +157,7 @@ def refine_pose(
         pose = pose.perturbed(twist)
         if np.abs(twist[3:]).max() < 1e-5:
             break
-    line = linearize(pose, seen)
+    line = linearization(pose, seen)
     return pose, line, 1 / (1 + line.squared / robust**2)
 
 

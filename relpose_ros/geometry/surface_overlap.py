@@ -69,11 +69,23 @@ def surface_overlap(of: Surface, in_other: Surface, radius: float = 0.1) -> floa
     """
     if not len(of.points):
         return float("nan")
+    return float(np.mean(surface_agreement(of, in_other, radius)))
+
+
+def surface_agreement(of: Surface, in_other: Surface, radius: float = 0.1) -> Array:
+    """How far each point (N,) `of` a view, or of several, lies on what the other sees, from the same side.
+
+    (n_p . n_q + 1) / 2, q the other's nearest point, where |p - q| < radius, else 0.
+    """
+    agreement = np.zeros(len(of.points))
     if not len(in_other.points):
-        return 0.0
-    distance, nearest = cKDTree(in_other.points).query(of.points)
-    alike = (np.sum(of.normals * in_other.normals[nearest], axis=1) + 1) / 2
-    return float(np.mean(np.where(distance < radius, alike, 0.0)))
+        return agreement
+    tree = cKDTree(in_other.points)
+    distance, nearest = tree.query(of.points, distance_upper_bound=radius)
+    near = distance < radius
+    alike = (np.sum(of.normals[near] * in_other.normals[nearest[near]], axis=1) + 1) / 2
+    agreement[near] = alike
+    return agreement
 
 
 def _normals(windows: Array, points: Array) -> Array:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from relpose_ros.localization.calibration import Calibration
 from relpose_ros.types import Hypothesis, Localization, State
+
+SCENE = "scene_coordinates"
+"""The road whose network learned the place by itself: what it says is a second opinion."""
 
 
 @dataclass(frozen=True)
@@ -16,44 +20,77 @@ class ArbiterOptions:
 
     `min_inliers` and `min_spread` (share of the image): less is never published;
     `relative_factor`: the relative road needs that many times more inliers, because an
-    epipolar line is easier to meet by chance than a point; `max_ambiguity`: a rival elsewhere
+    epipolar line is easier to meet by chance than a point; `min_patches`: of scene coordinates,
+    16 cells each, what `min_inliers` is of matches; `max_ambiguity`: a rival elsewhere
     with more than this share of the support; `max_rotation_sigma` (rad) and
     `max_translation_sigma` (share of the scene's depth): a vaguer pose is not published;
-    above a third of these it is `degraded`.
+    above a third of these it is `degraded`; `same_sigma`, `same_distance` (share of the depth), `same_angle`
+    (rad): two roads contradict each other when their poses are further apart than so many standard
+    deviations and than these.
     """
 
     min_inliers: int = 15
     min_spread: float = 0.08
     relative_factor: float = 3.0
+    min_patches: int = 8
     max_ambiguity: float = 0.5
     max_rotation_sigma: float = 0.15
     max_translation_sigma: float = 0.15
+    same_sigma: float = 4.0
+    same_distance: float = 0.05
+    same_angle: float = 0.09
 
 
 @dataclass(frozen=True)
 class Arbiter:
-    """Judges hypotheses by the map's calibration. It never returns a reference's pose instead."""
+    """Judges hypotheses by the map's calibration. It never returns a reference's pose instead.
+
+    `calibrations`: of roads that have one of their own, by method.
+    """
 
     calibration: Calibration
     options: ArbiterOptions
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
     def decide(self, hypotheses: list[Hypothesis], otherwise: str) -> Localization:
-        """The best hypothesis that stands up to judgement; `otherwise` is the reason when none came."""
-        reasons = []
-        for hypothesis in sorted(hypotheses, key=self._support, reverse=True):
+        """The best hypothesis that stands up to judgement; `otherwise` is the reason when none came.
+
+        Where scene coordinates and another road both stand up, they must agree. Then the answer is the one
+        whose calibrated covariance is smaller: both are believed, and that one is known better.
+        """
+        reasons: list[str] = []
+        accepted: list[Hypothesis] = []
+        for hypothesis in sorted(hypotheses, key=self._strength, reverse=True):
             objection = self._objection(hypothesis)
             if objection is None:
-                return self._accept(hypothesis)
-            reasons.append(objection)
-        return Localization(State.UNLOCALIZED, reasons[0] if reasons else otherwise)
+                accepted.append(hypothesis)
+            else:
+                reasons.append(objection)
+        opinions = [first for first in (_first(accepted, True), _first(accepted, False)) if first is not None]
+        if not opinions:
+            return Localization(State.UNLOCALIZED, reasons[0] if reasons else otherwise)
+        if len(opinions) == 2 and (contradiction := self._contradiction(*opinions)):
+            return Localization(State.UNLOCALIZED, contradiction)
+        return self._accept(min(opinions, key=self._volume))
+
+    def _calibration(self, hypothesis: Hypothesis) -> Calibration:
+        return self.calibrations.get(hypothesis.method, self.calibration)
 
     def _support(self, hypothesis: Hypothesis) -> float:
         factor = self.options.relative_factor if hypothesis.method == "relative" else 1.0
         return hypothesis.evidence.inliers / factor
 
+    def _least(self, hypothesis: Hypothesis) -> int:
+        least = self.options.min_patches if hypothesis.method == SCENE else self.options.min_inliers
+        return max(least, self._calibration(hypothesis).min_inliers)
+
+    def _strength(self, hypothesis: Hypothesis) -> float:
+        """Support as a multiple of what rules out chance: what can be compared between roads."""
+        return self._support(hypothesis) / self._least(hypothesis)
+
     def _needed(self, hypothesis: Hypothesis) -> int:
         factor = self.options.relative_factor if hypothesis.method == "relative" else 1.0
-        return int(np.ceil(factor * max(self.options.min_inliers, self.calibration.min_inliers)))
+        return int(np.ceil(factor * self._least(hypothesis)))
 
     def _objection(self, hypothesis: Hypothesis) -> str | None:
         """Why this must not be published, or None."""
@@ -75,10 +112,29 @@ class Arbiter:
                 f"ambiguous: {evidence.inliers} matches speak for one place and "
                 f"{evidence.rival_inliers} for another that looks alike"
             )
-        return self._vagueness(hypothesis, 1.0)
+        return evidence.objection or self._vagueness(hypothesis, 1.0)
+
+    def _contradiction(self, scene: Hypothesis, other: Hypothesis) -> str | None:
+        """Why two roads that both stand up cannot both be right, or None."""
+        options = self.options
+        distance, angle = scene.map_from_camera.distance_to(other.map_from_camera)
+        covariance = self._calibration(scene).covariance(scene) + self._calibration(other).covariance(other)
+        sigma = options.same_sigma * np.sqrt(np.maximum(np.diag(covariance), 0.0))
+        depth = max(scene.evidence.depth, other.evidence.depth)
+        near = distance <= max(options.same_distance * depth, float(sigma[:3].max()))
+        if near and angle <= max(options.same_angle, float(sigma[3:].max())):
+            return None
+        return (
+            f"ambiguous: {other.method} and {scene.method} speak for places {distance:.3g} map units and "
+            f"{np.rad2deg(angle):.2g} deg apart"
+        )
+
+    def _volume(self, hypothesis: Hypothesis) -> float:
+        """Logarithm of the determinant of the calibrated covariance: its order needs no common unit."""
+        return float(np.linalg.slogdet(self._calibration(hypothesis).covariance(hypothesis))[1])
 
     def _vagueness(self, hypothesis: Hypothesis, share: float) -> str | None:
-        covariance = self.calibration.covariance(hypothesis)
+        covariance = self._calibration(hypothesis).covariance(hypothesis)
         if not np.isfinite(covariance).all():
             return "the geometry does not determine the pose"
         sigma = np.sqrt(np.maximum(np.diag(covariance), 0.0))
@@ -95,18 +151,22 @@ class Arbiter:
 
     def _accept(self, hypothesis: Hypothesis) -> Localization:
         vague = self._vagueness(hypothesis, 1 / 3)
-        few = self._support(hypothesis) < 1.5 * max(self.options.min_inliers, self.calibration.min_inliers)
+        few = self._support(hypothesis) < 1.5 * self._least(hypothesis)
         reason = vague or (f"only {hypothesis.evidence.inliers} matches agree" if few else "")
+        calibration = self._calibration(hypothesis)
         return Localization(
             state=State.DEGRADED if reason else State.LOCALIZED,
             reason=reason,
             map_from_camera=hypothesis.map_from_camera,
-            covariance=self.calibration.covariance(hypothesis),
-            confidence=self.calibration.confidence(
-                self._support(hypothesis), hypothesis.evidence.rival_inliers
-            ),
+            covariance=calibration.covariance(hypothesis),
+            confidence=calibration.confidence(self._support(hypothesis), hypothesis.evidence.rival_inliers),
             method=hypothesis.method,
             inliers=hypothesis.evidence.inliers,
             references=hypothesis.references,
             matches=hypothesis.matches,
         )
+
+
+def _first(hypotheses: list[Hypothesis], of_scene: bool) -> Hypothesis | None:
+    """The first by scene coordinates, or by any other road."""
+    return next((h for h in hypotheses if (h.method == SCENE) == of_scene), None)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from relpose_ros.features.base import Features
 from relpose_ros.localization.calibration import Sample, fit_calibration
-from relpose_ros.localization.localizer import Localizer, view_change
+from relpose_ros.localization.circumstances import view_change
+from relpose_ros.localization.localizer import Localizer
 from relpose_ros.localization.options import options_for
 from relpose_ros.localization.query import Query
 from relpose_ros.maps.bundle import Map

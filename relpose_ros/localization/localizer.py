@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from relpose_ros.errors import ConfigurationError
@@ -13,16 +13,19 @@ from relpose_ros.features.base import Features
 from relpose_ros.features.pruning import Judge, Pruner, size_for
 from relpose_ros.features.registry import make_extractor
 from relpose_ros.geometry.cameras import Camera
-from relpose_ros.localization.arbiter import Arbiter
+from relpose_ros.localization.arbiter import SCENE, Arbiter
 from relpose_ros.localization.calibration import Calibration
+from relpose_ros.localization.circumstances import with_circumstances
 from relpose_ros.localization.options import LocalizerOptions, options_for
 from relpose_ros.localization.pairwise import RelativePose
 from relpose_ros.localization.query import Neighbour, Query
 from relpose_ros.localization.relative import RelativeLocalizer
+from relpose_ros.localization.scene_evidence import check_fits
+from relpose_ros.localization.scene_road import Predicts, SceneRoad, open_predictor
 from relpose_ros.localization.structure import StructureLocalizer
 from relpose_ros.maps.bundle import Map
 from relpose_ros.retrieval.index import DescriptorIndex
-from relpose_ros.types import Frame, Hypothesis, Localization, State
+from relpose_ros.types import Frame, Hypothesis, Localization
 
 MIN_FEATURES = 20
 """Fewer keypoints than this is a blank, dark or blown-out image."""
@@ -31,13 +34,18 @@ MIN_FEATURES = 20
 class Localizer:
     """Localizes frames in a map. One call at a time; make one per thread.
 
-    `options` is a profile's name or LocalizerOptions; `pruner` takes the place of the one whose
-    checkpoint they name. Raises ConfigurationError when this software lacks the map's feature type,
-    CheckpointError when that checkpoint is none of a pruner.
+    `options` is a profile's name or LocalizerOptions; `pruner` and `scene` take the places of those whose
+    checkpoints they name. Raises ConfigurationError when this software lacks the map's feature type,
+    CheckpointError when such a checkpoint is none of a pruner, or of no scene, or of another one than the
+    map's.
     """
 
     def __init__(
-        self, map_: Map, options: LocalizerOptions | str = "default", pruner: Judge | None = None
+        self,
+        map_: Map,
+        options: LocalizerOptions | str = "default",
+        pruner: Judge | None = None,
+        scene: Predicts | None = None,
     ) -> None:
         self.map = map_
         self.options = options_for(options) if isinstance(options, str) else options
@@ -48,7 +56,13 @@ class Localizer:
         self._structure = StructureLocalizer(map_, self.options.structure)
         self._structure_pruner = prune["structure"]
         self._relative = RelativeLocalizer(map_, self.options.relative, prune["relative"])
-        self._arbiter = Arbiter(self.calibration, self.options.arbiter)
+        self._scene = self._scene_road(scene)
+        known = (
+            {SCENE: Calibration.from_dict(self._scene.predictor.scene.calibration)}
+            if self._scene is not None
+            else {}
+        )
+        self._arbiter = Arbiter(self.calibration, self.options.arbiter, known)
         self._threads = ThreadpoolController()
         # Derived once, here: the first frame of a robot must not wait for it.
         _ = map_.visible, map_.seen_from, map_.depth
@@ -58,9 +72,11 @@ class Localizer:
         start = time.perf_counter()
         features = self.extract(frame)
         extracted = time.perf_counter()
-        answer = self.localize_features(features, frame.camera)
+        beside = self._by_scene(frame)
+        answer = self.localize_features(features, frame.camera, beside)
         timings = {
             "extract": 1e3 * (extracted - start),
+            **(self._scene.timings if self._scene is not None else {}),
             **answer.latency_ms,
             "total": 1e3 * (time.perf_counter() - start),
         }
@@ -85,29 +101,40 @@ class Localizer:
             index, score = index[order[:count]], score[order[:count]]
         return [self._neighbour(int(i), float(s)) for i, s in zip(index, score, strict=True)]
 
-    def localize_features(self, features: Features, camera: Camera) -> Localization:
-        """Like `localize`, from features that were extracted elsewhere."""
+    def localize_features(
+        self, features: Features, camera: Camera, beside: Sequence[Hypothesis] = ()
+    ) -> Localization:
+        """Like `localize`, from features that were extracted elsewhere.
+
+        `beside`: hypotheses of roads that ask the image itself.
+        """
         if len(features) < MIN_FEATURES:
             reason = (
                 f"only {len(features)} features in the image ({MIN_FEATURES} are needed): "
                 "it is blank, dark, blown out or blurred"
             )
-            return Localization(State.UNLOCALIZED, reason)
+            return self._arbiter.decide(list(beside), reason)
         start = time.perf_counter()
         # The matrices of one frame are small: BLAS threads gain little on an idle machine, and
         # on a busy robot they wait for each other ten times longer than the product takes.
         with self._threads.limit(limits=1, user_api="blas"):
             neighbours = self.retrieve(features)
         retrieved = 1e3 * (time.perf_counter() - start)
-        answer = self.localize_with(features, camera, neighbours)
+        answer = self.localize_with(features, camera, neighbours, beside)
         return replace(answer, latency_ms={"retrieve": retrieved, **answer.latency_ms})
 
-    def localize_with(self, features: Features, camera: Camera, neighbours: list[Neighbour]) -> Localization:
+    def localize_with(
+        self,
+        features: Features,
+        camera: Camera,
+        neighbours: list[Neighbour],
+        beside: Sequence[Hypothesis] = (),
+    ) -> Localization:
         """Like `localize_features`, against references that were retrieved elsewhere."""
         query = Query.of(features, camera, self.options.seed)
         with self._threads.limit(limits=1, user_api="blas"):
             hypotheses, timings = self.hypotheses(query, neighbours)
-        answer = self._arbiter.decide(hypotheses, _nothing_found(query, neighbours))
+        answer = self._arbiter.decide([*hypotheses, *beside], _nothing_found(query, neighbours))
         return replace(answer, latency_ms=timings)
 
     def hypotheses(
@@ -119,7 +146,7 @@ class Localizer:
             start = time.perf_counter()
             found += self._relative.hypotheses(query, neighbours)
             timings["relative"] = 1e3 * (time.perf_counter() - start)
-        return [self._with_circumstances(h, query.camera.focal) for h in found], timings
+        return [with_circumstances(self.map, h, query.camera.focal) for h in found], timings
 
     def _by_structure(
         self, query: Query, neighbours: list[Neighbour]
@@ -162,34 +189,24 @@ class Localizer:
             given = Pruner(options.pruner, size, options.pruner_threshold, threads=1)
         return {road: given if road in options.pruned_roads else None for road in roads}
 
+    def _scene_road(self, given: Predicts | None) -> SceneRoad | None:
+        """The road by scene coordinates, if any. Raises CheckpointError if it is not of the map's place."""
+        if given is None and self.options.scene is None:
+            return None
+        predictor = given if given is not None else open_predictor(str(self.options.scene))
+        name = str(self.map.path or self.map.name)
+        check_fits(predictor.scene, predictor.path, self.map.metric, self.map.reference_poses, name)
+        return SceneRoad(predictor, self.options.scene_road, self.options.seed)
+
+    def _by_scene(self, frame: Frame) -> list[Hypothesis]:
+        if self._scene is None:
+            return []
+        with self._threads.limit(limits=1, user_api="blas"):
+            return self._scene.hypotheses(frame)
+
     def _neighbour(self, index: int, score: float) -> Neighbour:
         pose = self.map.reference_poses[index]
         return Neighbour(index, self.map.reference_names[index], score, pose)
-
-    def _with_circumstances(self, hypothesis: Hypothesis, focal: float) -> Hypothesis:
-        """Add what the calibration asks for: how far the nearest reference's view and what was
-        matched are, and how well the map agrees with itself here."""
-        pose, evidence = hypothesis.map_from_camera, hypothesis.evidence
-        depth = evidence.depth or self.map.depth
-        if hypothesis.matches is not None and hypothesis.matches.inlier.any():
-            offset = hypothesis.matches.points[hypothesis.matches.inlier] - pose.translation
-            depth = float(np.median(np.linalg.norm(offset, axis=1)))
-        parallax, angle = view_change(self.map, pose.translation, pose.rotation[:, 2], depth)
-        change = float(np.sqrt(parallax**2 + angle**2).min())
-        # A tenth of a pixel is as well as keypoints ever agree.
-        residual = max(evidence.residual_px, 0.1) / focal
-        seen = replace(evidence, view_change=change, depth=depth, residual_angle=residual)
-        return replace(hypothesis, evidence=seen)
-
-
-def view_change(
-    map_: Map, centre: np.ndarray, forward: np.ndarray, depth: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """From a view to each reference's: distance over `depth` (R,) and turn of the axis (R,), rad."""
-    references = map_.reference_poses
-    distance = np.linalg.norm(references.translation - centre, axis=1)
-    cosine = references.rotation[:, :, 2] @ forward
-    return distance / max(depth, 1e-9), np.arccos(np.clip(cosine, -1, 1))
 
 
 def _support(hypotheses: list[Hypothesis]) -> int:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from relpose_ros.errors import ConfigurationError
+from relpose_ros.geometry.scene_samples import SamplingOptions
 from relpose_ros.localization.arbiter import ArbiterOptions
 from relpose_ros.localization.pairwise import RelativeOptions
+from relpose_ros.localization.scene_road import SceneOptions
 from relpose_ros.localization.structure import StructureOptions
 
 
@@ -22,7 +24,8 @@ class LocalizerOptions:
     what was retrieved; `seed`. `pruner`: checkpoint of a correspondence network that judges the
     matches of `pruned_roads` before their solvers see them (features/pruning.py; None: none does): of
     the relative road always, of the structure road in one more try where it found less than
-    `weak_below`; `pruner_threshold`: a match is kept whose weight (0..1) reaches it.
+    `weak_below`; `pruner_threshold`: a match is kept whose weight (0..1) reaches it. `scene`: checkpoint
+    of a network of scene coordinates whose pose the arbiter takes beside the others (None: there is none).
     """
 
     max_keypoints: int = 1500
@@ -35,8 +38,10 @@ class LocalizerOptions:
     pruner: str | Path | None = None
     pruner_threshold: float = 0.5
     pruned_roads: tuple[str, ...] = ("structure", "relative")
+    scene: str | Path | None = None
     structure: StructureOptions = field(default_factory=StructureOptions)
     relative: RelativeOptions = field(default_factory=RelativeOptions)
+    scene_road: SceneOptions = field(default_factory=SceneOptions)
     arbiter: ArbiterOptions = field(default_factory=ArbiterOptions)
 
 
@@ -47,6 +52,7 @@ PROFILES = {
         image_scale=0.5,
         neighbours=6,
         structure=StructureOptions(max_error_px=8.0),
+        scene_road=SceneOptions(sampling=SamplingOptions(count=0)),
     ),
     "accurate": LocalizerOptions(max_keypoints=3000, first_keypoints=3000, neighbours=20),
 }

@@ -52,11 +52,16 @@ class Query:
         """Rays (N, 2) on z = 1 -> pixels (N, 2) of the camera without its distortion."""
         return rays * [self.camera.fx, self.camera.fy] + [self.camera.cx, self.camera.cy]
 
-    def spread(self, pixels: NDArray[np.floating], cells: int = 6) -> float:
-        """Share (0..1) of a `cells` x `cells` grid over the image that holds one of `pixels` (N, 2)."""
-        cell = ((pixels + 0.5) / [self.camera.width, self.camera.height] * cells).astype(np.int64)
-        cell = np.clip(cell, 0, cells - 1)
-        return len(np.unique(cell[:, 0] * cells + cell[:, 1])) / cells**2
+    def spread(self, pixels: NDArray[np.floating]) -> float:
+        """Share (0..1) of the image that `pixels` (N, 2) cover."""
+        return covered(pixels, self.camera)
+
+
+def covered(pixels: NDArray[np.floating], camera: Camera, cells: int = 6) -> float:
+    """Share (0..1) of a `cells` x `cells` grid over a camera's image that holds one of `pixels` (N, 2)."""
+    cell = ((pixels + 0.5) / [camera.width, camera.height] * cells).astype(np.int64)
+    cell = np.clip(cell, 0, cells - 1)
+    return len(np.unique(cell[:, 0] * cells + cell[:, 1])) / cells**2
 
 
 class Road(Protocol):

@@ -9,6 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from relpose_ros.errors import ConfigurationError
+from relpose_ros.networks.absolute_pose import variants
 from relpose_ros.networks.one_to_one import experiments
 from relpose_ros.networks.relpose_gnn import families
 
@@ -88,8 +89,17 @@ ARCHITECTURES: dict[str, Architecture] = {
     # --- scene_coordinates: DSAC*, TransPose, CrossLoc, KFNet (specs/scene_coordinates.md)
     "scene_coordinates.dsacstar": Architecture("scene_coordinates.dsacstar:DsacStar"),
     "scene_coordinates.dsacstar_tiny": Architecture("scene_coordinates.dsacstar:DsacStar", {"tiny": True}),
+    "scene_coordinates.dsacstar_isotropic": Architecture(
+        "scene_coordinates.dsacstar:DsacStar", {"uncertainty": "isotropic"}
+    ),
+    "scene_coordinates.dsacstar_anisotropic": Architecture(
+        "scene_coordinates.dsacstar:DsacStar", {"uncertainty": "anisotropic"}
+    ),
     "scene_coordinates.coord": Architecture("scene_coordinates.crossloc:TransPoseNet"),
     "scene_coordinates.coord_tiny": Architecture("scene_coordinates.crossloc:TransPoseNet", {"tiny": True}),
+    "scene_coordinates.coord_anisotropic": Architecture(
+        "scene_coordinates.crossloc:TransPoseNet", {"uncertainty": "anisotropic"}
+    ),
     "scene_coordinates.coord_fullsize": Architecture(
         "scene_coordinates.crossloc:TransPoseNet", {"head": "transposed"}
     ),
@@ -107,7 +117,15 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "scene_coordinates.projection_head": Architecture("scene_coordinates.projection_head:ProjectionHead"),
     "scene_coordinates.scoordnet": Architecture("scene_coordinates.scoordnet:ScoordNet"),
+    "scene_coordinates.cells": Architecture("scene_coordinates.cells:CellRegressor", bfloat16=inf),
     "scene_coordinates.kfnet": Architecture("scene_coordinates.kfnet:KfNet"),
+    # --- baselines to compare with: absolute pose regression, unpaired image translation
+    "absolute_pose.atloc": Architecture("absolute_pose.atloc:AtLoc"),
+    "absolute_pose.atloc_small": Architecture("absolute_pose.atloc:AtLoc", variants.SMALL),
+    "translation.cut_generator": Architecture("translation.generator:CutGenerator"),
+    "translation.cut_generator_small": Architecture(
+        "translation.generator:CutGenerator", {"channels": 16, "blocks": 4}
+    ),
 }
 """Name -> architecture."""
 

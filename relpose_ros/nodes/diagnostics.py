@@ -10,6 +10,7 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 from relpose_ros.nodes.health import Health, Level, Report
+from relpose_ros.nodes.rates import Rates
 
 
 class Diagnostics:
@@ -18,11 +19,13 @@ class Diagnostics:
     def __init__(self, node: Node, health: Health, period: float, topics: Mapping[str, str]) -> None:
         """`topics`: what is listened to, key in diagnostics -> topic; publishers of each are counted."""
         self._node, self._health, self._topics = node, health, topics
+        self._rates = Rates(health, ("received", "processed"))
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._timer = node.create_timer(period, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _tick(self) -> None:
         self._check_name()
+        self._rates.note()
         for key, topic in self._topics.items():
             self._health.note(f"{key} publishers", self._node.count_publishers(topic))
         message = DiagnosticArray()

@@ -1,18 +1,26 @@
-"""The map and the localizer that a node's parameters ask for."""
+"""The map, the scene and the localizer that a node's parameters ask for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from relpose_ros.errors import ConfigurationError, MapError
+from relpose_ros.errors import CheckpointError, ConfigurationError, MapError
 from relpose_ros.nodes.messages import map_id
 from relpose_ros.nodes.parameters import Parameter
+
+if TYPE_CHECKING:
+    from relpose_ros.checkpoints.scene import SceneInfo
+
+ALLOW_UNSCALED = Parameter(
+    "allow_unscaled_map", False, "accept a map or scene that is not in metres (nor are its poses then)"
+)
 
 MAP_PARAMETERS = (
     Parameter("map", "", "path of the map bundle (*.relmap); required"),
     Parameter("profile", "default", "what latency is traded for", choices=("default", "fast", "accurate")),
-    Parameter("allow_unscaled_map", False, "accept a map that is not in metres (nor are its poses then)"),
+    ALLOW_UNSCALED,
 )  # fmt: skip
 """Parameters of every node that reads a map."""
 
@@ -22,14 +30,31 @@ MATCHING_PARAMETERS = (
 )  # fmt: skip
 """Parameters of the nodes that match features."""
 
+SCENE_PARAMETERS = (
+    Parameter("scene.checkpoint", "", "checkpoint of a scene-coordinate network of the map's place, whose "
+              "hypotheses the arbiter takes beside the others; empty: none"),
+)  # fmt: skip
+"""Parameters of the nodes that may ask a scene-coordinate network too."""
+
 
 @dataclass(frozen=True)
 class Loaded:
-    """A localizer, its map, and the map's name in messages."""
+    """A localizer, its map, the map's name in messages, and the file name of its scene's checkpoint."""
 
     localizer: Any
     map: Any
     map_id: str
+    scene: str = ""
+
+
+@dataclass(frozen=True)
+class LoadedScene:
+    """A localizer that needs no map, what its checkpoint says of the scene, and the checkpoint's name."""
+
+    localizer: Any
+    info: SceneInfo
+    name: str
+    digest: str
 
 
 def load(settings: dict[str, Any]) -> Loaded:
@@ -37,7 +62,7 @@ def load(settings: dict[str, Any]) -> Loaded:
 
     Raises ConfigurationError when no map is named, MapError when it is missing, broken, without
     scale, or made with features that this installation or profile does not use, CheckpointError when
-    `features.pruner` is no pruner.
+    `features.pruner` is no pruner, or `scene.checkpoint` none of a scene in the map's frame.
     """
     path = settings["map"]
     if not path:
@@ -54,8 +79,57 @@ def load(settings: dict[str, Any]) -> Loaded:
             f"{path}: expected a map in metres, but this one was built without scale; build it from "
             "a metric source, or set allow_unscaled_map if nobody takes its numbers for metres"
         )
+    changes: dict[str, Any] = {"pruner": settings.get("features.pruner") or None}
+    if settings.get("scene.checkpoint"):
+        _check_frame(_scene_info(settings), settings)
+        changes["scene"] = settings["scene.checkpoint"]
     from relpose_ros.localization.localizer import Localizer
     from relpose_ros.localization.options import options_for
 
-    options = options_for(settings["profile"], pruner=settings.get("features.pruner") or None)
-    return Loaded(Localizer(bundle, options), bundle, map_id(info))
+    options = options_for(settings["profile"], **changes)
+    scene = Path(settings.get("scene.checkpoint", "")).name
+    return Loaded(Localizer(bundle, options), bundle, map_id(info), scene)
+
+
+def load_scene(settings: dict[str, Any]) -> LoadedScene:
+    """Make the localizer of a scene's checkpoint.
+
+    Raises ConfigurationError when none is named, CheckpointError when it is missing, broken, none of a
+    scene, or one without scale.
+    """
+    path = settings["scene.checkpoint"]
+    if not path:
+        raise ConfigurationError(
+            "parameter scene.checkpoint: expected the path of a *.safetensors file, got nothing; start with "
+            "--ros-args -p scene.checkpoint:=office.safetensors (`relpose train scene_coordinates` makes one)"
+        )
+    info = _scene_info(settings)
+    from relpose_ros.localization.scene_coordinates import SceneLocalizer
+
+    localizer = SceneLocalizer(path)
+    return LoadedScene(localizer, info, Path(path).name, localizer.predictor.identity)
+
+
+def _scene_info(settings: dict[str, Any]) -> SceneInfo:
+    """What `scene.checkpoint` says of its scene. Raises CheckpointError if it says nothing, or no scale."""
+    from relpose_ros.checkpoints.format import read_info
+    from relpose_ros.checkpoints.scene import SceneInfo
+
+    path = settings["scene.checkpoint"]
+    info = SceneInfo.of(read_info(path), path)
+    if not info.metric and not settings["allow_unscaled_map"]:
+        raise CheckpointError(
+            f"{path}: expected a scene in metres, but this one was trained without scale; train on a metric "
+            "source, or set allow_unscaled_map if nobody takes its numbers for metres"
+        )
+    return info
+
+
+def _check_frame(info: SceneInfo, settings: dict[str, Any]) -> None:
+    """The roads of one node must speak of one frame. Raises CheckpointError with both names."""
+    if info.frame != settings["global_frame_id"]:
+        raise CheckpointError(
+            f"{settings['scene.checkpoint']}: its scene lies in the frame {info.frame!r}, but the map "
+            f"{settings['map']} in {settings['global_frame_id']!r} (global_frame_id); train it on images "
+            "posed in the map's frame, or start scene_coordinate_node beside"
+        )

@@ -37,8 +37,8 @@ class ReplayOptions:
     """What to play to which map, and how.
 
     `rate` 1.0 is the pace of the recording. With `minutes` the bag is played again and again for
-    that long. `pruner`: the node's `features.pruner`. `base_frame` names the frame whose pose ~/pose
-    gives; empty: the camera's own.
+    that long. `pruner` and `scene`: the node's `features.pruner` and `scene.checkpoint`. `base_frame` names
+    the frame whose pose ~/pose gives; empty: the camera's own.
     `outside`: stretches of the bag (seconds from its first image, both ends included) where the camera
     is where the map is not; any pose there is a false one. `node` is the command of the node's process.
     """
@@ -50,6 +50,7 @@ class ReplayOptions:
     minutes: float = 0.0
     profile: str = "default"
     pruner: str = ""
+    scene: str = ""
     image_topic: str | None = None
     camera_info_topic: str | None = None
     pose_topic: str | None = None
@@ -106,6 +107,7 @@ def start_localizer(options: ReplayOptions, topics: CameraTopics) -> NodeProcess
         "map": str(options.map),
         "profile": options.profile,
         "features.pruner": options.pruner,
+        **_scene_parameters(options.scene),
         "base_frame_id": options.base_frame,
         "allow_unscaled_map": options.allow_unscaled_map,
         "diagnostics_period": 0.2,
@@ -115,6 +117,17 @@ def start_localizer(options: ReplayOptions, topics: CameraTopics) -> NodeProcess
     if topics.camera_info is not None:
         remappings["camera_info"] = topics.camera_info
     return NodeProcess(options.node, log, parameters=parameters, remappings=remappings)
+
+
+def _scene_parameters(scene: str) -> dict[str, Any]:
+    """Of the node; a bag and a map name no frame, so that of the checkpoint is taken."""
+    if not scene:
+        return {}
+    from relpose_ros.checkpoints.format import read_info
+    from relpose_ros.checkpoints.scene import SceneInfo
+
+    frame = SceneInfo.of(read_info(scene), scene).frame
+    return {"scene.checkpoint": scene, "global_frame_id": frame}
 
 
 def record(options: ReplayOptions, topics: CameraTopics, process: NodeProcess) -> Recording:

@@ -62,13 +62,37 @@ def k_reciprocal_distances(
     options = options or RerankOptions()
     distance = _joint_distance(query_gallery, query_query, gallery_gallery)
     queries = len(np.asarray(query_query))
+    encoding = _expanded_encoding(distance, options)
+    jaccard = _jaccard(encoding[:queries], encoding[queries:])
+    return _blended(jaccard, distance[:queries, queries:], options)
+
+
+def k_reciprocal_distances_within(distances: ArrayLike, options: RerankOptions | None = None) -> Floats:
+    """Re-ranked distances (V, V) of one set, each a query and in the gallery, from distances (V, V).
+
+    Not symmetric: the distances that are mixed in are divided by the largest of the column's item. Raises
+    ConfigurationError when they are not square or not finite.
+    """
+    options = options or RerankOptions()
+    square = np.asarray(distances, float)
+    if square.ndim != 2 or square.shape[0] != square.shape[1] or not len(square):
+        raise ConfigurationError(f"expected distances (V, V), got {square.shape}")
+    distance = _scaled_squares(square)
+    encoding = _expanded_encoding(distance, options)
+    return _blended(_jaccard(encoding, encoding), distance, options)
+
+
+def _expanded_encoding(distance: Floats, options: RerankOptions) -> Floats:
     ranking = np.argsort(distance, axis=1, kind="stable")
     encoding = _encode(distance, ranking, options.k1)
     if options.k2 > 1:  # local query expansion: the mean over the k2 nearest, itself included
         encoding = np.stack([encoding[nearest].mean(axis=0) for nearest in ranking[:, : options.k2]])
-    jaccard = _jaccard(encoding[:queries], encoding[queries:])
+    return encoding
+
+
+def _blended(jaccard: Floats, distance: Floats, options: RerankOptions) -> Floats:
     weight = np.float32(options.distance_weight)
-    blended: Floats = (1 - weight) * jaccard + weight * distance[:queries, queries:]
+    blended: Floats = (1 - weight) * jaccard + weight * distance
     return blended
 
 
@@ -80,7 +104,12 @@ def _joint_distance(query_gallery: ArrayLike, query_query: ArrayLike, gallery_ga
         raise ConfigurationError(
             f"expected distances (Q, G), (Q, Q) and (G, G), got {qg.shape}, {qq.shape} and {gg.shape}"
         )
-    squared = np.block([[qq, qg], [qg.T, gg]]) ** 2
+    return _scaled_squares(np.block([[qq, qg], [qg.T, gg]]))
+
+
+def _scaled_squares(distances: NDArray[np.float64]) -> Floats:
+    """Squares (n, n), each row divided by its largest. Raises ConfigurationError if one is not finite."""
+    squared = distances**2
     if not np.all(np.isfinite(squared)):
         raise ConfigurationError("expected finite distances, got NaN or infinity; check the descriptors")
     largest = np.maximum(squared.max(axis=0), np.finfo(np.float32).tiny)

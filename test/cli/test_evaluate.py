@@ -85,3 +85,10 @@ def test_a_pruner_reaches_the_localizer(source, localizer):
     assert main(line) == 0 and localizer.args.pruner is None
     assert main([*line, "--pruner", "net.safetensors"]) == 0
     assert localizer.args.pruner == Path("net.safetensors")
+
+
+def test_a_scene_reaches_the_localizer(source, localizer):
+    line = ["evaluate", str(source), "--out", "report"]
+    assert main([*line, "--map", "m"]) == 0 and localizer.args.scene is None
+    assert main([*line, "--scene", "room.safetensors"]) == 0
+    assert localizer.args.scene == Path("room.safetensors") and localizer.args.map is None

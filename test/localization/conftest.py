@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ from relpose_ros.datasets.base import Source
 from relpose_ros.localization.mapping import build_map
 from relpose_ros.maps.assemble import BuildOptions, assemble
 from relpose_ros.maps.bundle import Landmarks, Map
+
+sys.path.append(str(Path(__file__).parents[1]))  # analytic_room
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ import pytest
 
 from relpose_ros.geometry.covariance import nees
 from relpose_ros.geometry.rigid import Rigid
-from relpose_ros.localization.localizer import Localizer, view_change
+from relpose_ros.localization.circumstances import view_change
+from relpose_ros.localization.localizer import Localizer
 from relpose_ros.localization.query import Query
 from relpose_ros.maps.bundle import Map
 from relpose_ros.maps.landmarks import Reference

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relpose_ros.nodes import camera_node, loading, localizer
+from relpose_ros.nodes import camera_node, loading, localizer, scene_coordinate
 
 DOCS = Path(__file__).parents[2] / "docs" / "nodes"
 
@@ -26,6 +26,13 @@ def test_the_other_nodes_name_their_parameters(page, own):
     text = (DOCS / page).read_text()
     for row in (*camera_node.PARAMETERS, *loading.MAP_PARAMETERS, *own):
         assert f"`{row.name}`" in text
+
+
+def test_the_scene_node_names_its_parameters():
+    text = (DOCS / "scene_coordinate.md").read_text()
+    section = text[text.index("## Parameters") : text.index("## Diagnostics")]
+    for row in (*camera_node.PARAMETERS, *scene_coordinate.PARAMETERS):
+        assert f"`{row.name}`" in section, row.name
 
 
 def test_ranges_are_documented():

@@ -10,7 +10,7 @@ from unittest.mock import MagicMock
 import pytest
 import yaml
 
-from relpose_ros.nodes import camera_node, localizer
+from relpose_ros.nodes import camera_node, loading, localizer, scene_coordinate
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = ROOT / "launch"
@@ -63,14 +63,34 @@ def test_arguments_become_parameters_of_their_types(load):
     assert "features.pruner" not in module.node_parameters(given(module, map="m"))
     pruned = module.node_parameters(given(module, map="m", pruner="net.safetensors"))
     assert pruned["features.pruner"] == str(Path.cwd() / "net.safetensors")
+    assert "scene.checkpoint" not in pruned
+    scene = module.node_parameters(given(module, map="m", scene="room.safetensors"))
+    assert scene["scene.checkpoint"] == str(Path.cwd() / "room.safetensors")
 
 
 def test_parameters_that_are_set_exist(load):
     known = {row.name for row in (*camera_node.PARAMETERS, *localizer.PARAMETERS)} | {"use_sim_time"}
     module = load("localization.launch.py")
-    assert set(module.node_parameters(given(module, map="m", base_from_camera="1", pruner="p"))) <= known
+    everything = given(module, map="m", base_from_camera="1", pruner="p", scene="s")
+    assert set(module.node_parameters(everything)) <= known
     file = yaml.safe_load((ROOT / "config" / "localizer.yaml").read_text())
     assert set(file["/**"]["ros__parameters"]) <= known
+
+
+def test_the_pipeline_has_a_scene_node_where_there_is_a_scene(load):
+    module = load("pipeline.launch.py")
+    assert set(module.node_parameters(given(module, map="m"))) == {"retrieval", "relative_pose"}
+    nodes = module.node_parameters(given(module, map="m", pruner="p", scene="room.safetensors"))
+    own = {"scene.checkpoint": str(Path.cwd() / "room.safetensors"), "use_sim_time": False}
+    assert nodes["scene_coordinate"] == own
+    assert "features.pruner" in nodes["relative_pose"] and "features.pruner" not in nodes["retrieval"]
+    known = {
+        "retrieval": loading.MAP_PARAMETERS,
+        "relative_pose": (*loading.MAP_PARAMETERS, *loading.MATCHING_PARAMETERS),
+        "scene_coordinate": scene_coordinate.PARAMETERS,
+    }
+    for name, parameters in nodes.items():
+        assert set(parameters) <= {row.name for row in known[name]} | {"use_sim_time"}
 
 
 def test_camera_info_lies_beside_the_image(load):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from relpose_ros.errors import CheckpointError
-from relpose_ros.nodes.loading import MAP_PARAMETERS, MATCHING_PARAMETERS, load
+from relpose_ros.errors import CheckpointError, ConfigurationError
+from relpose_ros.nodes.loading import MAP_PARAMETERS, MATCHING_PARAMETERS, SCENE_PARAMETERS, load, load_scene
 
 
 def settings(world, **changes):
-    defaults = {row.name: row.default for row in (*MAP_PARAMETERS, *MATCHING_PARAMETERS)}
-    return defaults | {"map": str(world.map)} | changes
+    rows = (*MAP_PARAMETERS, *MATCHING_PARAMETERS, *SCENE_PARAMETERS)
+    own = {"map": str(world.map), "global_frame_id": "map"}
+    return {row.name: row.default for row in rows} | own | changes
 
 
 def test_there_is_no_pruner_by_default(small_world):
@@ -30,3 +31,41 @@ def test_what_is_no_pruner_ends_the_node_at_start(small_world, foreign_checkpoin
         load(settings(small_world, **{"features.pruner": str(foreign_checkpoint)}))
     with pytest.raises(CheckpointError, match="found no file"):
         load(settings(small_world, **{"features.pruner": str(tmp_path / "x.safetensors")}))
+
+
+def test_a_scene_is_the_one_that_is_named(small_world, scene_checkpoint, onnx_cache):
+    loaded = load(settings(small_world, **{"scene.checkpoint": str(scene_checkpoint)}))
+    assert str(loaded.localizer.options.scene) == str(scene_checkpoint)
+    assert loaded.scene == "untrained.safetensors"
+    assert load(settings(small_world)).localizer.options.scene is None
+
+
+def test_a_scene_of_another_frame_or_none_at_all_is_refused(
+    small_world, make_scene_checkpoint, scene_checkpoint, ratio_pruner
+):
+    cellar = str(make_scene_checkpoint(frame="cellar"))
+    for scene, words in (
+        (cellar, "'cellar', but the map .*small.relmap in 'map'"),
+        (str(make_scene_checkpoint(metric=False)), "expected a scene in metres"),
+        (str(ratio_pruner), r"one_to_one\.ltfgc.*knows none"),
+        (str(small_world.map), "expected a checkpoint"),
+    ):
+        with pytest.raises(CheckpointError, match=words):
+            load(settings(small_world, **{"scene.checkpoint": scene}))
+    with pytest.raises(CheckpointError, match="'office'"):
+        load(settings(small_world, global_frame_id="office", **{"scene.checkpoint": str(scene_checkpoint)}))
+
+
+def test_the_scene_node_needs_a_checkpoint(make_scene_checkpoint):
+    with pytest.raises(ConfigurationError, match=r"scene\.checkpoint: expected the path"):
+        load_scene({"scene.checkpoint": "", "allow_unscaled_map": False})
+    unscaled = {"scene.checkpoint": str(make_scene_checkpoint(metric=False)), "allow_unscaled_map": False}
+    with pytest.raises(CheckpointError, match="without scale"):
+        load_scene(unscaled)
+
+
+def test_the_scene_node_localizes_with_its_checkpoint(make_scene_checkpoint, onnx_cache):
+    path = make_scene_checkpoint(frame="office")
+    loaded = load_scene({"scene.checkpoint": str(path), "allow_unscaled_map": False})
+    assert (loaded.info.frame, loaded.name) == ("office", "untrained.safetensors")
+    assert len(loaded.digest) == 64

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from relpose_ros.errors import ConfigurationError
-from relpose_ros.retrieval.rerank import RerankOptions, k_reciprocal_distances, rerank
+from relpose_ros.retrieval.rerank import (
+    RerankOptions,
+    k_reciprocal_distances,
+    k_reciprocal_distances_within,
+    rerank,
+)
 
 SETTINGS = [(20, 6, 0.3), (10, 1, 0.3), (7, 4, 0.0), (20, 6, 1.0)]
 
@@ -93,3 +98,15 @@ def test_distances_that_do_not_fit_are_refused(shapes: tuple[tuple[int, ...], ..
 def test_nan_distances_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="finite"):
         k_reciprocal_distances(np.full((1, 3), np.nan), np.zeros((1, 1)), np.ones((3, 3)))
+
+
+def test_one_set_is_reranked_as_queries_and_gallery_together() -> None:
+    points = np.random.default_rng(4).normal(size=(30, 5))
+    distance = np.linalg.norm(points[:, None] - points, axis=2)
+    options = RerankOptions(6, 3, 0.3)
+    within = k_reciprocal_distances_within(distance, options)
+    expected = k_reciprocal_distances(distance[:12, 12:], distance[:12, :12], distance[12:, 12:], options)
+    np.testing.assert_allclose(within[:12, 12:], expected, atol=1e-6)
+    for bad in (distance[:4], np.full((3, 3), np.nan), np.zeros((0, 0))):
+        with pytest.raises(ConfigurationError):
+            k_reciprocal_distances_within(bad)

@@ -75,12 +75,12 @@ def _starter(folder: Path) -> Iterator[Callable[..., NodeProcess]]:
 
 
 @pytest.fixture(scope="module")
-def make_probe(ros: Any) -> Iterator[Callable[[], Probe]]:
-    """Makes probes that live as long as the module."""
+def make_probe(ros: Any) -> Iterator[Callable[..., Probe]]:
+    """Makes probes, of a node's name, that live as long as the module."""
     probes: list[Probe] = []
 
-    def make() -> Probe:
-        probes.append(Probe(ros, f"/test{next(_numbers)}"))
+    def make(name: str = "localizer") -> Probe:
+        probes.append(Probe(ros, f"/test{next(_numbers)}", name))
         return probes[-1]
 
     yield make

@@ -15,6 +15,7 @@ from builtin_interfaces.msg import Time
 from relpose_msgs.msg import LocalizationResult, Neighbours, RelativePoses
 from sensor_msgs.msg import Image
 
+from relpose_ros.checkpoints.scene import ScenePredictor
 from relpose_ros.features.pruning import Pruner, size_for
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.localization.options import LocalizerOptions
@@ -182,6 +183,25 @@ def test_a_node_with_a_pruner_answers(world, start, probe, info, ratio_pruner, o
     probe.wait_for_node(timeout=60.0)
     result = probe.answer(picture(world.queries[4].load()), info())
     assert result.state != LocalizationResult.UNLOCALIZED
+
+
+def test_a_node_with_a_scene_that_knows_nothing_answers_all_the_same(
+    world, start, probe, info, scene_checkpoint, onnx_cache
+):
+    query = world.queries[4]
+    ScenePredictor(scene_checkpoint).predict(query.load(), query.camera)  # makes the ONNX file
+    start(
+        LOCALIZER,
+        remap=probe.remap,
+        map=str(world.map),
+        base_frame_id="",
+        **{"scene.checkpoint": str(scene_checkpoint)},
+    )
+    probe.wait_for_node(timeout=60.0)
+    result = probe.answer(picture(query.load()), info())
+    assert result.state != LocalizationResult.UNLOCALIZED and result.method == "structure"
+    assert "coordinates" in {stage.name for stage in result.stages}
+    assert probe.diagnosed("scene checkpoint", "untrained.safetensors")
 
 
 def test_what_is_no_pruner_is_refused(world, ros_environment, tmp_path, foreign_checkpoint):

@@ -1,6 +1,7 @@
-"""One training of the toy recipe, in a process of its own: python test/xla/runs.py OUT [stop=N] key=value ...
+"""One training of the toy recipe, in a process of its own: python test/xla/runs.py OUT [word] key=value ...
 
-Leaves facts.json beside the run. With stop=N it is interrupted before step N, as by a kill.
+Leaves facts.json beside the run. The word `stop=N`: it is interrupted before step N, as by a kill. The word
+`threads=2`: two threads in the process that torch_xla.launch starts, with a device each (exchange.py).
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ from relpose_training.engine.loop import Trainer, train
 toy = importlib.import_module("toy_recipe")
 
 
-def work(config, stop, device):
+def work(config, special, device):
     counts = []
+    stop = int(special.get("stop", -1))
+    if "threads" in special:
+        importlib.import_module("exchange").use_the_host()
     step = Trainer.train_step
 
     def counted(self, data, meter):
@@ -42,8 +46,7 @@ def work(config, stop, device):
 
 if __name__ == "__main__":
     out, *words = sys.argv[1:]
-    stop = next((int(word[5:]) for word in words if word.startswith("stop=")), None)
-    settings = load_config(
-        toy.LineConfig, None, [f"out={out}", *(w for w in words if not w.startswith("stop="))]
-    )
-    sys.exit(run_on_device(settings.device, partial(work, settings, stop)))
+    special = dict(word.split("=") for word in words if word.startswith(("stop=", "threads=")))
+    words = [word for word in words if not word.startswith(("stop=", "threads="))]
+    settings = load_config(toy.LineConfig, None, [f"out={out}", *words])
+    sys.exit(run_on_device(settings.device, partial(work, settings, special)))

@@ -1,15 +1,18 @@
 """The loop on XLA's own CPU device: `make test-xla`, in an environment of its own.
 
-What runs here: one process through torch_xla.launch, and SPMD over four virtual devices. Several XLA
-processes and pods do not run without TPUs.
+What runs here: one process through torch_xla.launch, with one thread or with two whose collectives go by the
+host (exchange.py), and SPMD over four virtual devices. Several XLA processes and pods do not run without
+TPUs.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,14 +20,17 @@ import torch
 
 from relpose_ros.checkpoints.containers import read_container
 from relpose_training.engine.journal import read_metrics
+from relpose_training.engine.states import load_state
 
 SCRIPT = Path(__file__).with_name("runs.py")
 STILL = {"dropout": 0.0, "batchnorm": "false"}
 """Nothing that draws on the device (it has generators of its own), and no statistics of a batch (XLA keeps
 the biased variance)."""
 
+PARTS = {"clip_norm": 0.3, "ema": 0.9, "accumulate": 2}
 
-def run(out, devices=1, **values):
+
+def command(out, devices=1, **values):
     settings = {"steps": 60, "save_every": 10, "validate_every": 10, "log_every": 10, "learning_rate": 0.03}
     words = [f"{key}={value}" for key, value in {**settings, **values}.items()]
     environment = {
@@ -33,14 +39,11 @@ def run(out, devices=1, **values):
         "CPU_NUM_DEVICES": str(devices),
         "OMP_NUM_THREADS": "1",
     }
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), str(out), *words],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    return {"args": [sys.executable, str(SCRIPT), str(out), *words], "env": environment, "text": True}
+
+
+def run(out, devices=1, **values):
+    return subprocess.run(**command(out, devices, **values), capture_output=True, timeout=600, check=False)
 
 
 def done(out, devices=1, **values):
@@ -53,18 +56,18 @@ def done(out, devices=1, **values):
 def everything(tmp_path_factory):
     """A run with all that the loop can do, on one device."""
     out = tmp_path_factory.mktemp("everything")
-    options = {"schedule": "cosine", "warmup_steps": 5, "clip_norm": 1, "ema": 0.9, "accumulate": 2}
+    options = {"schedule": "cosine", "warmup_steps": 5, "precision": "bfloat16", **PARTS}
     return out, {**options, "device": "xla"}, done(out, **options, device="xla")
 
 
 @pytest.fixture(scope="module")
 def agreeing(tmp_path_factory):
-    """The same run on the CPU, on one XLA device, and on four by SPMD."""
-    folder = tmp_path_factory.mktemp("agreeing")
+    """The same run on the CPU, on one XLA device, and on four by SPMD: accumulated, clipped, averaged."""
+    folder, options = tmp_path_factory.mktemp("agreeing"), {**STILL, **PARTS}
     facts = {
-        "cpu": done(folder / "cpu", device="cpu", batch_size=12, **STILL),
-        "xla": done(folder / "xla", device="xla", batch_size=12, **STILL),
-        "spmd": done(folder / "spmd", 4, device="xla-spmd", batch_size=3, **STILL),
+        "cpu": done(folder / "cpu", device="cpu", batch_size=12, **options),
+        "xla": done(folder / "xla", device="xla", batch_size=12, **options),
+        "spmd": done(folder / "spmd", 4, device="xla-spmd", batch_size=3, **options),
     }
     return folder, facts
 
@@ -112,10 +115,71 @@ def test_an_interrupted_run_goes_on_with_the_same_bits(everything, tmp_path):
     assert series(whole, "train", "loss") == series(tmp_path, "train", "loss")
 
 
-def test_mixed_precision(tmp_path):
-    done(tmp_path, device="xla", precision="bfloat16", **STILL)
+def test_mixed_precision_on_several_devices(tmp_path):
+    """On one device it is that of `everything`."""
+    facts = done(tmp_path, 4, device="xla-spmd", precision="bfloat16", batch_size=3, **STILL)
     losses = series(tmp_path, "train", "loss")
     assert losses[-1] < 0.3 * losses[0]
+    counts = facts["compilations"]
+    assert set(counts[12:]) == {counts[12]}, counts
+
+
+TOGETHER = {"threads": 2, "samples": "[8,8]", "noise": 0, "batch_size": 8}
+"""Two threads; every sample in every step, so that their order is nothing."""
+
+
+def terminated(out, devices, group, **values):
+    """Start a run, give it SIGTERM (itself alone, or all its processes as a scheduler does); its state."""
+    start = command(out, devices, steps=100000, pause=0.02, **values)
+    process = subprocess.Popen(**start, start_new_session=True)
+    while not read_metrics(out / "metrics.jsonl") and process.poll() is None:
+        time.sleep(0.05)
+    time.sleep(0.2)
+    (os.killpg if group else os.kill)(process.pid, signal.SIGTERM)
+    assert process.wait(60) == 143
+    return load_state(out)
+
+
+OFTEN = {**STILL, "device": "xla", "save_every": 100000, "log_every": 5}
+
+
+def test_sigterm_for_the_whole_group_saves_the_state(tmp_path):
+    """What trains is a thread of a child; the child and Python's helpers get the signal too."""
+    state = terminated(tmp_path, 1, group=True, **OFTEN)
+    assert 5 <= state["step"] < 10000
+
+
+def test_sigterm_for_the_parent_alone_saves_the_state_of_all_and_the_run_goes_on(tmp_path):
+    interrupted, options = tmp_path / "interrupted", {**OFTEN, **TOGETHER}
+    state = terminated(interrupted, 2, group=False, **options)
+    assert state["step"] % 5 == 0
+    assert len(state["random"]) == 2
+    options["steps"] = state["step"] + 10
+    done(interrupted, 2, **options)
+    done(tmp_path / "whole", 2, **options)
+    expected, found = (read_container(tmp_path / k / "last.safetensors") for k in ("whole", "interrupted"))
+    assert all(torch.equal(expected[k], found[k]) for k in expected)
+
+
+def test_two_threads_agree_with_one_device_of_twice_the_batch(tmp_path):
+    one = {**TOGETHER, "batch_size": 16}
+    del one["threads"]
+    done(tmp_path / "two", 2, device="xla", **STILL, **TOGETHER)
+    done(tmp_path / "one", device="cpu", **STILL, **one)
+    expected, found = (series(tmp_path / k, "train", "loss") for k in ("one", "two"))
+    assert found == pytest.approx(expected, rel=2e-3, abs=1e-5)
+
+
+def test_the_seed_decides_what_is_drawn_on_the_device(monkeypatch):
+    monkeypatch.setenv("PJRT_DEVICE", "CPU")
+    from relpose_training.engine.xla import XlaDevice
+
+    device = XlaDevice()
+    drawn = []
+    for seed in (1, 1, 2):
+        device.seed(seed)
+        drawn.append(torch.rand(4, device=device.torch_device).tolist())
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_messages_between_processes_have_few_sizes():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relpose_ros.errors import ConfigurationError, DatasetError
+from relpose_training.commands import scene, similarity
 from relpose_training.commands.progress import progress_line
 
 if TYPE_CHECKING:
@@ -44,6 +45,17 @@ def add_parser(subparsers: Subparsers) -> None:
             help="pairs of images with matches and their true geometry (recipe one_to_one)",
             description="SIFT, nearest neighbours, ratios, mutuals and the true epipolar geometry. "
             "The same command again takes up a run that was interrupted.",
+        )
+    )
+    scene.add_arguments(
+        actions.add_parser("scene", help=scene.HELP, description=scene.DESCRIPTION, examples=scene.EXAMPLES)
+    )
+    similarity.add_arguments(
+        actions.add_parser(
+            "similarity",
+            help=similarity.HELP,
+            description=similarity.DESCRIPTION,
+            examples=similarity.EXAMPLES,
         )
     )
 
@@ -196,4 +208,4 @@ def _report(line: str) -> None:
     print(f"\r\x1b[K{line}" if sys.stderr.isatty() else line, file=sys.stderr, flush=True)
 
 
-ACTIONS = {"correspondences": _correspondences}
+ACTIONS = {"correspondences": _correspondences, "scene": scene.run, "similarity": similarity.run}

@@ -14,15 +14,16 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class SetOptions:
-    """Shares of a ranking: the nearest `positive` that rank the anchor within `positive_back` themselves
-    and lie within `positive_metres`, and the furthest `negative` that rank it in their furthest
-    `negative_back`."""
+    """Shares of a ranking: the nearest `positive` that rank the anchor within `positive_back` themselves,
+    lie within `positive_metres` and are nearer than `positive_distance`, and the furthest `negative` that
+    rank it in their furthest `negative_back`."""
 
     positive: float = 0.01
     positive_back: float = 0.05
     positive_metres: float = 150.0
     negative: float = 0.05
     negative_back: float = 0.05
+    positive_distance: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,10 @@ def contrastive_sets(
 ) -> ContrastiveSets:
     """Partners by distances (V, V) and metres between the cameras (V, V); `simulated` (V,) is the domain.
 
-    The way back is judged by the place of the anchor among the views of its own domain. `compat`: by its
-    place among all views, the candidate first, compared with a share of the anchor's domain alone, as in
-    TransPose.
+    The way back is judged by the place of the anchor among the views of its own domain. Views that are as
+    far as one of the furthest (those without any overlap) are so, too, and never positives. `compat`: the way
+    back by its place among all views, the candidate first, compared with a share of the anchor's domain
+    alone, and ties as they come, as in TransPose.
     """
     options = options or SetOptions()
     masks = np.zeros((4, *distance.shape), np.bool_)
@@ -63,11 +65,18 @@ def contrastive_sets(
             candidates = np.flatnonzero(members & (np.arange(len(distance)) != anchor))
             order = candidates[np.argsort(distance[anchor, candidates], kind="stable")]
             size = int(domain.sum())
-            back = everyone[order, anchor] if compat else _back(distance, order, anchor, domain)
             near = np.arange(len(order)) < math.ceil(options.positive * len(order))
             far = np.arange(len(order)) >= len(order) - math.ceil(options.negative * len(order))
+            if compat:
+                back = everyone[order, anchor]
+                far &= back >= (1 - options.negative_back) * size
+            else:
+                away = distance[anchor, order]
+                back, behind = _way_back(distance, order, anchor, domain)
+                far |= away >= away[far].min(initial=math.inf)
+                far &= behind < options.negative_back * size
+                near &= away < min(away.max(initial=0), options.positive_distance)
             near &= (back < options.positive_back * size) & (metres[anchor, order] < options.positive_metres)
-            far &= back >= (1 - options.negative_back) * size
             masks[kind, anchor, order[near]] = True
             masks[2 + kind, anchor, order[far]] = True
     return ContrastiveSets(*masks)
@@ -81,8 +90,14 @@ def _ranks(distance: Array) -> NDArray[np.int64]:
     return ranks
 
 
-def _back(distance: Array, candidates: NDArray[np.int64], anchor: int, domain: Mask) -> NDArray[np.int64]:
-    """Place (K,) of the anchor among the views of its domain in the rankings of the candidates."""
-    nearer = distance[candidates] < distance[candidates, anchor][:, None]
-    nearer[np.arange(len(candidates)), candidates] = False
-    return np.asarray((nearer & domain).sum(axis=1))
+def _way_back(
+    distance: Array, candidates: NDArray[np.int64], anchor: int, domain: Mask
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many of the anchor's domain are nearer to each candidate than the anchor, how many further (K,)."""
+    others = domain & (np.arange(len(distance)) != anchor)
+    rows, here = distance[candidates], distance[candidates, anchor][:, None]
+    counts = []
+    for beside in (rows < here, rows > here):
+        beside[np.arange(len(candidates)), candidates] = False
+        counts.append(np.asarray((beside & others).sum(axis=1)))
+    return counts[0], counts[1]

@@ -1,10 +1,16 @@
-"""Means of labels and images of the scenes that TransPose and CrossLoc released weights for."""
+"""Means of labels and images: of a set, and of the scenes of TransPose's and CrossLoc's weights."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from relpose_ros.errors import ConfigurationError
+import numpy as np
+
+from relpose_ros.datasets.crossloc import RAW_CLASSES
+from relpose_ros.errors import ConfigurationError, DatasetError
+from relpose_training.data.shards import Sample
+from relpose_training.data.stream import Dataset
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,6 @@ IMAGE_STATISTICS = {
     "dsacstar": ImageStatistics((0.4,), (0.25,)),
 }
 
-RAW_CLASSES = {0: 0, 1: 1, 2: 1, 3: 2, 6: 3, 9: 4, 17: 5}
-"""Class numbers in CrossLoc's files -> sky, ground or none, low vegetation, building, water, bridge."""
-
 
 def mean_label(scene: str, task: str) -> list[float]:
     """The `mean` of a TransPoseNet for `task` in `scene`; normals as logits, semantics as zeros.
@@ -62,6 +65,35 @@ def mean_label(scene: str, task: str) -> list[float]:
     if task == "semantics":
         return [0.0] * (max(RAW_CLASSES.values()) + 1)
     return _logits(means.normal)
+
+
+def mean_coordinate(views: Dataset, most: int = 400, seed: int = 0, labels: bool = True) -> list[float]:
+    """The mean (3) of all known coordinates of up to `most` views, spread over the set; without `labels`, of
+    the camera centres (DSAC* does so where nothing else is known).
+
+    Raises DatasetError if nothing is known.
+    """
+    total, count = np.zeros(3), 0
+    for sample in spread_samples(views, most, seed):
+        if labels:
+            points = sample["coordinates"][:, sample["known"]].astype(np.float64)
+        else:
+            points = sample["pose"][:3, 3:].astype(np.float64)
+        total, count = total + points.sum(axis=1), count + points.shape[1]
+    if not count:
+        raise DatasetError(
+            "the set knows no scene coordinate: expected depth, landmarks or coordinates in its source; "
+            "supervision=rgb needs poses alone"
+        )
+    return [float(x) for x in total / count]
+
+
+def spread_samples(views: Dataset, most: int, seed: int = 0) -> Iterator[Sample]:
+    """Up to `most` samples at equal distances in the set; each drawn with its own seed."""
+    everything = [(group, item) for group, size in enumerate(views.group_sizes()) for item in range(size)]
+    chosen = np.linspace(0, len(everything) - 1, min(most, len(everything))).round().astype(int)
+    for group, item in (everything[i] for i in chosen):
+        yield views.sample(group, item, np.random.default_rng([seed, group, item]))
 
 
 def _logits(angles: tuple[float, float]) -> list[float]:

@@ -14,14 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relpose_ros.resampling import resize_short_side
-from relpose_training.data.scene_coordinate_augmentation import (
-    GREY_MEAN,
-    GREY_SPREAD,
-    MAX_DEPTH,
-    STRIDE,
-    luma,
-    nearest,
-)
+from relpose_training.data.cell_labels import MAX_DEPTH, STRIDE, nearest
+from relpose_training.data.scene_changes import GREY_MEAN, GREY_SPREAD, luma
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]

@@ -132,6 +132,12 @@ class Shard:
         except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
             raise DatasetError(f"{path}: expected a shard, cannot read it: {error}") from None
 
+    def column(self, name: str) -> NDArray[Any]:
+        """A field of constant length of all samples. Raises DatasetError if there is no such field."""
+        if name not in self._fields or name in self._offsets:
+            raise DatasetError(f"{self.path}: expected a field {name!r} of constant length, there is none")
+        return np.array(self._fields[name])
+
     def sample(self, number: int) -> Sample:
         """All fields of one sample, copied."""
         return {

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
@@ -37,6 +38,10 @@ class Dataset(ABC):
     @abstractmethod
     def sample(self, group: int, item: int, generator: np.random.Generator) -> Sample:
         """One sample. What is random about it is drawn from `generator`."""
+
+    def kinds(self) -> NDArray[np.int64] | None:
+        """Which kind each sample is of (N,), groups end to end; None where all are of one."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -112,12 +117,23 @@ def batches(
     order = Order(tuple(dataset.group_sizes()), batch_size, seed, start, shuffle)
     if shuffle and not sum(order.sizes):
         raise DatasetError(f"{type(dataset).__name__}: expected samples to train on, there are none")
+    return load(dataset, order, seed, workers)
+
+
+def load(
+    dataset: Dataset, order: Sampler[list[Ticket]], seed: int, workers: int = 0, again: bool = False
+) -> DataLoader[dict[str, Tensor]]:
+    """The batches of tickets of an `order`, loaded ahead by `workers` processes.
+
+    `again`: it will be gone through several times, and `order` give other batches then; the processes stay.
+    """
     return DataLoader(
         _Tickets(dataset, seed),
         batch_sampler=order,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
+        persistent_workers=again and workers > 0,
         generator=torch.Generator(),  # else it would draw from the global one, and a resumed run would differ
         multiprocessing_context="forkserver" if workers else None,
         worker_init_fn=_start_worker if workers else None,

@@ -57,8 +57,8 @@ class EngineConfig:
     """Which optimizer."""
     learning_rate: Rate = 1e-3
     """After the warm-up."""
-    momentum: Share = 0.9
-    """Of SGD."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of SGD; the first beta of Adam and AdamW."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled with adamw, coupled (L2) otherwise."""
     schedule: Literal["constant", "cosine", "linear", "step"] = "constant"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from relpose_ros.errors import ConfigurationError
-from relpose_training.engine.states import random_state, restore_random_state
+from relpose_training.engine.states import random_state, restore_random_state, seed_everything
 
 Batch = dict[str, Tensor]
 
@@ -82,6 +82,14 @@ class Device(ABC):
     def fetch_samples(self, values: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
         """Values (B,) of the samples of a batch on the host."""
         return {name: value.float().cpu().numpy() for name, value in values.items()}
+
+    def alone(self) -> AbstractContextManager[Any]:
+        """One thread at a time, where threads of a process train: they share its generators."""
+        return nullcontext()
+
+    def seed(self, seed: int) -> None:
+        """The same start for every generator of this process, that of the device too."""
+        seed_everything(seed)
 
     def random_state(self) -> dict[str, Any]:
         """The state of every generator of this process, that of the device too."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import yaml
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.progress import Progress, silent
 from relpose_training.data.ahead import loaded_ahead
-from relpose_training.data.stream import batches
+from relpose_training.data.stream import batches, load
 from relpose_training.engine.averaging import MovingAverage
 from relpose_training.engine.backup import CONFIG, Backup
 from relpose_training.engine.configuration import EngineConfig, config_hash, dump_config
@@ -24,10 +24,11 @@ from relpose_training.engine.journal import Journal, plot_curves
 from relpose_training.engine.lock import folder_lock
 from relpose_training.engine.optimizers import make_optimizer
 from relpose_training.engine.recipe import Recipe, TrainingModule
+from relpose_training.engine.replay import ERRORS, Replay, ReplayOrder, replayed_batches
 from relpose_training.engine.results import Results
 from relpose_training.engine.schedules import learning_rate
 from relpose_training.engine.signals import Termination
-from relpose_training.engine.states import is_finite, load_state, on_host, save_state, seed_everything
+from relpose_training.engine.states import is_finite, load_state, on_host, save_state
 from relpose_training.engine.validation import validate
 
 PRE_EMPTED = 143
@@ -53,35 +54,42 @@ class Trainer:
         self.config: EngineConfig = recipe.config
         self.folder = Path(self.config.out)
         self.step, self.saved = 0, 0
+        recipe.progress = progress
+        self._began, self._seconds_before = time.monotonic(), 0.0
         if self.config.deterministic:
             torch.use_deterministic_algorithms(True)
-        seed_everything(self.config.seed)
-        self.module: TrainingModule = recipe.module()
         self.backup = None
         if self.config.backup is not None and not rehearsal:
             self.backup = Backup(self.config.backup, self.folder)
         state = self._find_state()
-        if state is None:
-            recipe.start(self.module)
-        else:
-            self.module.load_state_dict(state["module"])
+        with device.alone():
+            device.seed(self.config.seed)
+            self.module: TrainingModule = recipe.module()
+            if state is None:
+                recipe.start(self.module)
+            else:
+                self.module.load_state_dict(state["module"])
         self.wrapped = device.wrap(self.module)
         self.optimizer = make_optimizer(self.config, self.module.parameters())
         self.average = None if self.config.ema is None else MovingAverage(self.module, self.config.ema)
         self.results = Results(self.folder, recipe, self.config)
-        seed_everything(self.config.seed + 1 + device.place.rank)
+        self.replay: Replay | None = None
+        self._replay_state: Any = None
+        device.seed(self.config.seed + 1 + device.place.rank)
         if state is not None:
             self._restore(state)
 
     def run(self, asked_to_stop: Termination) -> int:
         """Train to the last step; returns the exit status: 0, or PRE_EMPTED."""
+        data = self.training_batches()
+        self.recipe.validation_data(self.device.place)  # what is missing is said before anything is written
         journal = Journal(self.folder, self.step) if self.device.is_main else None
         if self.device.is_main:
             (self.folder / CONFIG).write_text(yaml.safe_dump(dump_config(self.config), sort_keys=False))
         self.device.barrier()
         self.progress(self.step, self.config.steps, "starting")
         try:
-            stopped = self._run(journal, asked_to_stop)
+            stopped = self._run(data, journal, asked_to_stop)
         finally:
             if journal:
                 journal.close()
@@ -89,10 +97,9 @@ class Trainer:
             plot_curves(self.folder)
         return PRE_EMPTED if stopped else 0
 
-    def _run(self, journal: Journal | None, asked_to_stop: Termination) -> bool:
+    def _run(self, data: Iterator[Batch], journal: Journal | None, asked_to_stop: Termination) -> bool:
         """The loop; returns whether it was stopped before its end."""
         meter = Meter(time.perf_counter())
-        data = self.training_batches()
         while self.step < self.config.steps:
             values = self.train_step(data, meter)
             self.step += 1
@@ -116,15 +123,23 @@ class Trainer:
 
     def training_batches(self) -> Iterator[Batch]:
         """From the step at which the run is, without end."""
-        config = self.config
-        host = batches(
-            self.recipe.training_data(self.device.place),
-            config.batch_size * self.device.batch_factor,
-            seed=config.seed * 1000 + self.device.place.rank,
-            workers=config.workers,
-            start=self.step * config.accumulate,
-        )
-        return self.device.feed(host if config.workers else loaded_ahead(host))
+        config, data = self.config, self.recipe.training_data(self.device.place)
+        size = config.batch_size * self.device.batch_factor
+        seed = config.seed * 1000 + self.device.place.rank
+        start = self.step * config.accumulate
+        options = self.recipe.replay()
+        if options is None:
+            return self._feed(batches(data, size, seed, config.workers, start))
+        fetch = self.device.fetch_samples
+        self.replay = Replay(data, options, size, config.accumulate, seed, fetch)
+        if self._replay_state is not None:
+            self.replay.load_state_dict(self._replay_state)
+        order = ReplayOrder(self.replay)
+        loader = load(data, order, seed, config.workers, again=True)
+        return replayed_batches(loader, order, start, self._feed)
+
+    def _feed(self, host: Iterable[Batch]) -> Iterator[Batch]:
+        return self.device.feed(host if self.config.workers else loaded_ahead(host))
 
     def train_step(self, data: Iterator[Batch], meter: Meter) -> dict[str, torch.Tensor]:
         """One optimizer step over the accumulated batches; returns the mean of what the module gave."""
@@ -140,6 +155,9 @@ class Trainer:
             meter.waited += time.perf_counter() - asked
             meter.samples += len(next(iter(batch.values())))
             values = self._backward(batch, last=part == config.accumulate - 1)
+            errors = values.pop(ERRORS, None)
+            if self.replay is not None:
+                self.replay.visited(errors)
             for name, value in values.items():
                 share = value.detach() / config.accumulate
                 total[name] = total[name] + share if name in total else share
@@ -192,28 +210,16 @@ class Trainer:
         metrics = validate(self.recipe, self.module, self.device)
         self.device.restore_random_state(generators)
         if self.device.is_main:
-            self.results.keep(self.step, metrics, self.module.network)
+            self.results.keep(self.step, metrics, self.module.network, self.seconds())
             if journal:
                 journal.write(self.step, "validation", metrics)
         if held is not None:
             self.module.load_state_dict(held)
 
     def _save(self) -> None:
-        everyone = self.device.gather(self.device.random_state())
+        state = self.state()
         broken = False
         if self.device.is_main:
-            state = on_host(
-                {
-                    "config": config_hash(self.config),
-                    "processes": self.device.place.world * self.device.batch_factor,
-                    "step": self.step,
-                    "module": self.module.state_dict(),
-                    "optimizer": self.optimizer.state_dict(),
-                    "average": None if self.average is None else self.average.state_dict(),
-                    "best": self.results.best,
-                    "random": everyone,
-                }
-            )
             broken = not is_finite(state["module"])
             if not broken:
                 save_state(self.folder, state)
@@ -222,6 +228,32 @@ class Trainer:
         if self.device.any(broken):
             self._give_up("weights are not finite")
         self.saved = self.step
+
+    def state(self) -> dict[str, Any]:
+        """What a run goes on from, on the host; empty but in the process that writes it."""
+        everyone = self.device.gather(self.device.random_state())
+        replays = self.device.gather(None if self.replay is None else self.replay.state_dict())
+        if not self.device.is_main:
+            return {}
+        state: dict[str, Any] = on_host(
+            {
+                "config": config_hash(self.config),
+                "processes": self.device.place.world * self.device.batch_factor,
+                "step": self.step,
+                "seconds": self.seconds(),
+                "module": self.module.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "average": None if self.average is None else self.average.state_dict(),
+                "best": self.results.best,
+                "random": everyone,
+                "replay": replays,
+            }
+        )
+        return state
+
+    def seconds(self) -> float:
+        """How long this run has taken, with what came before it was interrupted, up to its last state."""
+        return self._seconds_before + time.monotonic() - self._began
 
     def _find_state(self) -> dict[str, Any] | None:
         """What this run goes on from, checked to be the same run in all processes."""
@@ -254,12 +286,14 @@ class Trainer:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.step = self.saved = int(state["step"])
+        self._seconds_before = float(state.get("seconds", 0.0))
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.results.best = state["best"]
         if len(state["random"]) > self.device.place.rank:
             self.device.restore_random_state(state["random"][self.device.place.rank])
+        self._replay_state = state.get("replay", [None] * self.device.place.world)[self.device.place.rank]
 
 
 def train(recipe: Recipe[Any], device: Device, progress: Progress | None = None, lock: bool = True) -> int:

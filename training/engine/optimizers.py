@@ -17,4 +17,4 @@ def make_optimizer(config: EngineConfig, parameters: Iterable[nn.Parameter]) -> 
     if config.optimizer == "sgd":
         return torch.optim.SGD(trained, lr=rate, momentum=config.momentum, weight_decay=decay)
     kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-    return kind(trained, lr=rate, weight_decay=decay)
+    return kind(trained, lr=rate, weight_decay=decay, betas=(config.momentum, 0.999))

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from relpose_ros.networks.base import Network
+from relpose_ros.progress import Progress, silent
 from relpose_training.data.stream import Dataset
 from relpose_training.engine.configuration import EngineConfig
 from relpose_training.engine.device import Place
+from relpose_training.engine.replay_config import ReplayOptions
 
 C = TypeVar("C", bound=EngineConfig)
 
@@ -24,7 +26,8 @@ class TrainingModule(nn.Module):
     """A network and its loss. The engine distributes, compiles and differentiates this.
 
     `forward(batch, step)` gives scalar tensors, of which `loss` is minimised and all are logged. Shapes do
-    not change from step to step. `step` is the number of optimizer steps before this one.
+    not change from step to step. `step` is the number of optimizer steps before this one. `errors` (B,), how
+    hard each sample was, is what prioritised replay draws by (engine/replay.py), and is not logged.
     """
 
     network: Network
@@ -44,6 +47,8 @@ class Recipe(ABC, Generic[C]):
 
     name: ClassVar[str]
     config_class: ClassVar[type[EngineConfig]]
+    progress: Progress = staticmethod(silent)
+    """Told of long work on the data; the loop puts its own here."""
     best: ClassVar[tuple[str, str]]
     """The validation metric that picks the best checkpoint, and whether "max" or "min" is better."""
 
@@ -69,6 +74,10 @@ class Recipe(ABC, Generic[C]):
     @abstractmethod
     def checkpoint(self) -> dict[str, Any]:
         """`network`, `parameters`, `licence` and `data` of the CheckpointInfo that it makes."""
+
+    def replay(self) -> ReplayOptions | None:
+        """How much more often hard samples are drawn; None: every epoch has each sample once."""
+        return None
 
     def start(self, module: TrainingModule) -> None:
         """Called once on a new run, before the first step (weights to start from, cluster centres)."""

@@ -25,8 +25,8 @@ class Results:
         self.folder, self.recipe, self.config = folder, recipe, config
         self.best: float | None = None
 
-    def keep(self, step: int, metrics: dict[str, float], network: Network) -> None:
-        """Write the checkpoints of a validated step."""
+    def keep(self, step: int, metrics: dict[str, float], network: Network, seconds: float = 0.0) -> None:
+        """Write the checkpoints of a validated step; `seconds` is how long the run has taken."""
         info = CheckpointInfo(
             **self.recipe.checkpoint(),
             origin=f"relpose train {self.recipe.name}, step {step}",
@@ -35,6 +35,7 @@ class Results:
                 "hash": config_hash(self.config),
                 "config": json.loads(json.dumps(dump_config(self.config))),
                 "step": step,
+                "minutes": round(seconds / 60, 3),
             },
             metrics={f"validation/{k}": v for k, v in metrics.items() if math.isfinite(v)},
             created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -13,9 +14,13 @@ from torch import Tensor, nn
 
 from relpose_ros.errors import DependencyError
 from relpose_training.engine.device import Batch, Device, Place, gather_from_group, leave_group
+from relpose_training.engine.signals import terminated_together
 
 LEAST_MESSAGE = 1024
 """Bytes; messages between processes have sizes of powers of two, or every new size would be compiled."""
+
+ALONE = threading.Lock()
+"""A TPU of version 2 or 3 has two cores a process, each with a thread of its own."""
 
 
 class _StatusError(Exception):
@@ -38,7 +43,8 @@ def run_on_xla(spmd: bool, worker: Callable[[Device], int]) -> int:
         if spmd:
             torch_xla.runtime.use_spmd()
             return worker(SpmdDevice())
-        torch_xla.launch(_in_process, args=(worker,))
+        with terminated_together():
+            torch_xla.launch(_in_process, args=(worker,))
     except _StatusError as status:
         return int(status.args[0])
     return 0
@@ -87,6 +93,15 @@ class XlaDevice(Device):
 
     def autocast(self, precision: str) -> AbstractContextManager[Any]:
         return torch.autocast("xla", torch.bfloat16, enabled=precision == "bfloat16")
+
+    def alone(self) -> AbstractContextManager[Any]:
+        return ALONE
+
+    def seed(self, seed: int) -> None:
+        import torch_xla.core.xla_model as xm
+
+        super().seed(seed)
+        xm.set_rng_state(seed)
 
     def random_state(self) -> dict[str, Any]:
         import torch_xla.core.xla_model as xm

@@ -57,6 +57,29 @@ def single_anchor_supcon_loss(
     return -_mean_over_positives(log_p, positive.to(log_p.dtype)).sum()
 
 
+@full_precision
+def tuple_supcon_loss(
+    anchors: Tensor, partners: Tensor, exist: Tensor, positives: int, temperature: float = 0.07
+) -> Tensor:
+    """`single_anchor_supcon_loss` (B,) of B tuples of one shape, divided by the rows that it sums over.
+
+    `anchors` (B, D); `partners` (B, K, D), the first `positives` of them positive, of which those count that
+    `exist` (B, K). Embeddings of any length. 0 for an anchor without a positive.
+    """
+    features = functional.normalize(torch.cat([anchors[:, None], partners], dim=1), dim=2)
+    there = torch.cat([torch.ones_like(exist[:, :1]), exist], dim=1)
+    count = features.shape[1]
+    others = there[:, None, :] & ~torch.eye(count, dtype=torch.bool, device=features.device)
+    logits = features @ features.transpose(1, 2) / temperature
+    # A floor in place of -inf: the gradient of a row of nothing but -inf is NaN.
+    divisor = logits.masked_fill(~others, torch.finfo(logits.dtype).min).logsumexp(2, keepdim=True)
+    positive = (others & (torch.arange(count, device=features.device) <= positives)).to(logits.dtype)
+    own = positive.sum(2)
+    mean = (positive * (logits - divisor)).sum(2) / own.clamp(min=1)
+    rows = (there & (own > 0))[:, : positives + 1].to(logits.dtype)
+    return -(rows * mean[:, : positives + 1]).sum(1) / rows.sum(1).clamp(min=1)
+
+
 def _positives(batch: int, labels: Tensor | None, mask: Tensor | None, like: Tensor) -> Tensor:
     """Which images (B, B) are positive to each other, 0 or 1, each to itself included."""
     if labels is not None and mask is not None:

@@ -36,8 +36,9 @@ def expected_pose_loss(
 
     `targets` has one entry an image, of all H * W cells row by row (`cell_targets`; for a depth camera its
     points, NaN where it measured none); `map_from_camera` are the true poses, batched (B). Cells whose target
-    is not finite take no part. Image b draws with `options.ransac.seed` + b; give another seed in each step.
-    Raises ConfigurationError when sizes do not fit or a coordinate is not finite.
+    is not finite take no part; an image with hardly any other has loss 0. Image b draws with
+    `options.ransac.seed` + b; give another seed in each step. Raises ConfigurationError when sizes do not fit
+    or a coordinate is not finite.
     """
     options = options or ExpectedPoseOptions()
     batch, channels, height, width = coordinates.shape
@@ -93,8 +94,10 @@ def _one_image(
         found = expected_pose_error(points, targets, truth, options, drawn)
         return found.value, found.gradient.T.reshape(image.shape)
     valid = np.isfinite(targets.rays if isinstance(targets, RayTargets) else targets.points).all(axis=1)
-    found = expected_pose_error(points[valid], targets[valid], truth, options)
     gradient = np.zeros_like(points)
+    if np.count_nonzero(valid) <= targets.minimum:  # an image without depth, all padding
+        return 0.0, gradient.T.reshape(image.shape)
+    found = expected_pose_error(points[valid], targets[valid], truth, options)
     gradient[valid] = found.gradient
     return found.value, gradient.T.reshape(image.shape)
 

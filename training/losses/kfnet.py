@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from relpose_training.losses.reprojection import full_precision, to_camera
+from relpose_training.losses.uncertainty import FACTOR_ENTRIES, factored_nll
 
 MIN_SCALE = 1e-5
 MAIN_LIMIT = -2.0
@@ -25,14 +26,17 @@ def filtered_coordinate_loss(
 ) -> Tensor:
     """Mean over known cells of 3 ln s + |X - X_label|^2 / (2 s^2): a scalar.
 
-    `coordinates`, `labels` (B, 3, h, w); `scale` s (B, 1, h, w), counted as 1e-5 m at least; `known`
-    (B, h, w). A cell's loss is at most `limit`: KFNet's main branch has -2, so that cells worse than that,
-    all of them at the start, have no gradient; its branch SCoordNet has none. `compat`: the divisor is one
-    too large.
+    `coordinates`, `labels` (B, 3, h, w); `scale` s (B, 1, h, w), counted as 1e-5 m at least, or the lower
+    factor of a covariance (B, 6, h, w), whose likelihood it then is (`factored_nll`); `known` (B, h, w). A
+    cell's loss is at most `limit`: KFNet's main branch has -2, so that cells worse than that, all of them at
+    the start, have no gradient; its branch SCoordNet has none. `compat`: the divisor is one too large.
     """
-    squared = (coordinates - labels).square().sum(1)
-    floored = scale[:, 0].clamp(min=MIN_SCALE)
-    loss = 3 * floored.log() + squared / (2 * floored**2)
+    if scale.shape[1] == FACTOR_ENTRIES:
+        loss = factored_nll(torch.where(known[:, None], coordinates - labels, 0), scale)
+    else:
+        squared = (coordinates - labels).square().sum(1)
+        floored = scale[:, 0].clamp(min=MIN_SCALE)
+        loss = 3 * floored.log() + squared / (2 * floored**2)
     return masked_mean(loss.clamp(max=limit) if limit is not None else loss, known, extra=int(compat))
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from relpose_ros.errors import ConfigurationError
 from relpose_training.losses.reprojection import TINY
-from relpose_training.losses.uncertainty import gaussian_nll
+from relpose_training.losses.uncertainty import factored_nll, gaussian_nll
 
 VARIANTS = ("transpose", "crossloc")
 
@@ -30,6 +30,13 @@ def label_term(
         term = squared.clamp(min=TINY**2).sqrt()
     else:
         term = gaussian_nll(squared, scale[:, 0], dimension, compat)
+    return torch.where(cells, term, torch.zeros_like(term))
+
+
+def factor_term(error: Tensor, cells: Tensor, factor: Tensor) -> Tensor:
+    """Per cell (B, h, w): the likelihood of errors (B, 3, h, w) with the factor (B, 6, h, w) of their
+    covariance; 0 outside `cells`."""
+    term = factored_nll(torch.where(cells[:, None], error, torch.zeros_like(error)), factor)
     return torch.where(cells, term, torch.zeros_like(term))
 
 

@@ -56,6 +56,7 @@ def to_camera(points: Tensor, world_from_camera: Tensor) -> Tensor:
 def reprojection_error(points: Tensor, camera_matrix: Tensor, pixels: Tensor, min_depth: float) -> Tensor:
     """Distances (B, h, w) in pixels of camera-frame points (B, 3, h, w), projected, to `pixels` (2, h, w).
 
+    `pixels` may be (B, 2, h, w): another camera's, a lens taken out, for each image.
     `camera_matrix` is (3, 3) or (B, 3, 3), any focal lengths and principal point. What is divided by
     is `min_depth` (m) at least; such errors are finite but mean nothing.
     """
@@ -64,6 +65,14 @@ def reprojection_error(points: Tensor, camera_matrix: Tensor, pixels: Tensor, mi
     projected = homogeneous[:, :2] / homogeneous[:, 2:].clamp(min=min_depth)
     distance: Tensor = torch.linalg.vector_norm(projected - pixels.to(points), dim=1)
     return distance
+
+
+def cell_mean(values: Tensor, inside: Tensor | None) -> Tensor:
+    """Mean (B,) over the cells of `values` (B, h, w): all of them, or those `inside` (B, h, w); 0 of none."""
+    if inside is None:
+        return values.mean((1, 2))
+    total = torch.where(inside, values, torch.zeros_like(values)).sum((1, 2))
+    return total / inside.sum((1, 2)).clamp(min=1)
 
 
 def root_above(error: Tensor, soft: float) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from relpose_training.losses.reprojection import (
+    cell_mean,
     cell_pixels,
     full_precision,
     reprojection_error,
@@ -41,6 +42,7 @@ def reprojection_initialisation_loss(
     clamps: InitialisationClamps = DEFAULT_CLAMPS,
     pixels: Tensor | None = None,
     compat: bool = False,
+    inside: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Loss (B,) and share of valid cells (B,) of predicted coordinates (B, 3, h, w): modes 0 and 1.
 
@@ -51,7 +53,8 @@ def reprojection_initialisation_loss(
     target_depth.
 
     `world_from_camera` (B, 4, 4); `camera_matrix` (3, 3) or (B, 3, 3); `labels` (B, 3, h, w) in the world,
-    `known` (B, h, w) which of them exist (all if not given); `pixels` (2, h, w), by default 8x + 4.
+    `known` (B, h, w) which of them exist (all if not given); `pixels` (2, h, w) or (B, 2, h, w), by default
+    8x + 4; `inside` (B, h, w) the cells that count (all if not given).
     `compat`: the proxy has z = 1 as in the original.
     """
     height, width = coordinates.shape[2:]
@@ -72,7 +75,7 @@ def reprojection_initialisation_loss(
     # Chosen before the root: the gradient of a value not taken must not be infinite times zero.
     error = torch.where(valid, error, torch.zeros_like(error))
     loss = torch.where(valid, root_above(error, clamps.soft), otherwise)
-    return loss.mean((1, 2)), valid.to(loss.dtype).mean((1, 2))
+    return cell_mean(loss, inside), cell_mean(valid.to(loss.dtype), inside)
 
 
 @full_precision
@@ -97,10 +100,12 @@ def _distance(coordinates: Tensor, labels: Tensor) -> Tensor:
 
 
 def _points_on_rays(pixels: Tensor, camera_matrix: Tensor, depth: float, batch: int, compat: bool) -> Tensor:
-    """Points (B, 3, h, w) that `pixels` (2, h, w) see at `depth`; with `compat`, z is 1 all the same."""
+    """Points (B, 3, h, w) that `pixels` (2, h, w) or (B, 2, h, w) see at `depth`; with `compat`, z is 1 all
+    the same."""
     matrix = camera_matrix.to(pixels.dtype).expand(batch, 3, 3)
-    homogeneous = torch.cat([pixels, torch.ones_like(pixels[:1])])
-    rays = torch.einsum("bij,jhw->bihw", torch.linalg.inv(matrix), homogeneous) * depth
+    seen = pixels.expand(batch, *pixels.shape[-3:])
+    homogeneous = torch.cat([seen, torch.ones_like(seen[:, :1])], dim=1)
+    rays = torch.einsum("bij,bjhw->bihw", torch.linalg.inv(matrix), homogeneous) * depth
     if compat:
         rays = torch.cat([rays[:, :2], torch.ones_like(rays[:, 2:])], dim=1)
     return rays

@@ -35,6 +35,8 @@ def simulated_source(simulation: Simulation) -> Source:
             load=partial(simulation.image, shot),
             stamp=shot.stamp,
             load_depth=partial(simulation.depth, shot) if o.depth else None,
+            load_semantics=partial(simulation.semantics, shot),
+            domain=o.domain,
         )
         for shot in simulation.shots
     )

@@ -74,9 +74,9 @@ def _pose_line(simulation: Simulation, shot: Shot) -> str:
 
 def _notes(simulation: Simulation) -> dict[str, Any]:
     o = simulation.options
-    made = {name: getattr(o, name) for name in ("world", "seed", "appearance", "speed", "rate")}
+    made = {name: getattr(o, name) for name in ("world", "seed", "appearance", "domain", "speed", "rate")}
     made["light"], made["noise"], made["exposure_s"] = o.sensor.light, o.sensor.noise, o.sensor.exposure_s
-    return {"metric": True, "licence": LICENCE, "simulation": made}
+    return {"metric": True, "licence": LICENCE, "domain": o.domain, "simulation": made}
 
 
 def _plain(pose: Rigid) -> dict[str, list[float]]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import get_args
 
 import numpy as np
 
+from relpose_ros.datasets.base import Domain
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 
 WORLDS = ("office", "corridor")
 APPEARANCES = ("a", "b")
+DOMAINS = get_args(Domain)
 
 OPTICAL_FROM_BODY = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
 """Body axes (x forward, y left, z up; REP-103) -> optical axes (x right, y down, z forward)."""
@@ -64,6 +67,11 @@ class SimulationOptions:
     """"office": four furnished rooms; "corridor": equal doors, places that look alike."""
     appearance: str = "a"
     """"a" or "b": two looks (colours, materials, light) of the same geometry."""
+    domain: Domain = "real"
+    """"real": lit, and seen by a camera; "simulated": as a game engine shows a scanned model, flat and clean.
+
+    Geometry, textures and poses are the same.
+    """
     width: int = 640
     """Image width in pixels."""
     height: int = 480
@@ -94,6 +102,7 @@ class SimulationOptions:
     def __post_init__(self) -> None:
         _one_of("world", self.world, WORLDS)
         _one_of("appearance", self.appearance, APPEARANCES)
+        _one_of("domain", self.domain, DOMAINS)
         _at_least("seed", self.seed, 0)
         _at_least("width", self.width, 16)
         _at_least("height", self.height, 16)

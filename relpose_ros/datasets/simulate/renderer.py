@@ -61,7 +61,7 @@ class Rendering:
     @property
     def labels(self) -> Image:
         """Semantic classes (H, W), see `surfaces.Label`."""
-        return np.append(self.world.labels, 0).astype(np.uint8)[self.surface]
+        return _labels(self.world, self.surface)
 
     @property
     def instances(self) -> Ids:
@@ -92,6 +92,11 @@ class Renderer:
         depth = view.depth(view.rows, view.lens.x, view.lens.y)
         depth[(view.rows < 0) | ~view.lens.valid] = 0
         return depth
+
+    def labels(self, camera: Camera, map_from_camera: Rigid) -> Image:
+        """Semantic classes alone (H, W), see `surfaces.Label`; the same as `render` gives."""
+        view = _View(self.world, make_lens(camera), map_from_camera, None)
+        return _labels(self.world, view.surfaces((view.rows < 0) | ~view.lens.valid))
 
 
 class _View:
@@ -177,6 +182,10 @@ class _View:
         level = np.fmax(np.fmin(level, _take(t["deepest"], rows)), 0)
         which = (level + _take(t["first"], rows)).astype(np.intp)
         return [_take(column, which) for column in self.world.atlas_columns]
+
+
+def _labels(world: World, surface: Ids) -> Image:
+    return np.append(world.labels, 0).astype(np.uint8)[surface]
 
 
 def _take(table: Floats, rows: Rows) -> Floats:

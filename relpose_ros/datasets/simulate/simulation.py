@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relpose_ros.datasets.base import Split
+from relpose_ros.datasets.simulate.grading import Grading, grouped
 from relpose_ros.datasets.simulate.options import SimulationOptions
 from relpose_ros.datasets.simulate.painters import seeded
 from relpose_ros.datasets.simulate.renderer import Renderer, Rendering
@@ -83,7 +84,7 @@ class Simulation:
     def render(self, shot: Shot) -> Rendering:
         """The ideal picture of a shot: lit, but without the faults of a camera."""
         o, pose = self.options, self.map_from_camera(shot.split, shot.time)
-        if o.sensor.light < 0:
+        if o.sensor.light < 0 or o.domain == "simulated":
             return Renderer(self.world).render(o.lens, pose)
         weather = self.weather(shot.split)
         weights = weather.light(self.world.channels, shot.time)
@@ -96,7 +97,9 @@ class Simulation:
         return self.expose(shot, self.render(shot))
 
     def expose(self, shot: Shot, rendering: Rendering) -> NDArray[np.uint8]:
-        """What the camera makes of an ideal picture."""
+        """What the camera, or the game engine, makes of an ideal picture."""
+        if self.options.domain == "simulated":
+            return Grading.drawn(seeded(self.options.seed, "grading"))(rendering.image)
         rng = seeded(self.options.seed, "noise", shot.split, str(shot.number))
         at: Callable[[float], Rigid] = lambda dt: self.map_from_camera(shot.split, shot.time + dt)  # noqa: E731
         return expose(rendering, at, self.options.sensor, rng)
@@ -105,6 +108,11 @@ class Simulation:
         """Exact depth in metres (H, W)."""
         pose = self.map_from_camera(shot.split, shot.time)
         return Renderer(self.world).depth(self.options.lens, pose)
+
+    def semantics(self, shot: Shot) -> NDArray[np.uint8]:
+        """Classes (H, W) of what a shot sees: `grading.GROUPS`."""
+        pose = self.map_from_camera(shot.split, shot.time)
+        return grouped(Renderer(self.world).labels(self.options.lens, pose))
 
 
 @lru_cache(maxsize=8)

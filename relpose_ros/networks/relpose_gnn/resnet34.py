@@ -5,8 +5,12 @@ He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, CVPR 2016, ta
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+
+Stages = Sequence[tuple[int, int, int]]
 
 STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2))
 """Channels, number of blocks and stride of the first block of each stage."""
@@ -36,16 +40,21 @@ class BasicBlock(nn.Module):
 
 
 class ResNet34(nn.Module):
-    """Images (N, 3, H, W), normalised, to descriptors (N, dimension) without a ReLU at the end."""
+    """Images (N, 3, H, W), normalised, to descriptors (N, dimension) without a ReLU at the end.
 
-    def __init__(self, dimension: int) -> None:
+    Other `stages` than those of the paper make a smaller network; the first convolution has as many channels
+    as the first stage.
+    """
+
+    def __init__(self, dimension: int, stages: Stages = STAGES) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.depth = len(stages)
+        channels_in = stages[0][0]
+        self.conv1 = nn.Conv2d(3, channels_in, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels_in)
         self.relu = nn.ReLU()
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        channels_in = 64
-        for number, (channels, blocks, stride) in enumerate(STAGES, 1):
+        for number, (channels, blocks, stride) in enumerate(stages, 1):
             self.add_module(f"layer{number}", _stage(channels_in, channels, blocks, stride))
             channels_in = channels
         self.fc = nn.Linear(channels_in, dimension)
@@ -54,14 +63,14 @@ class ResNet34(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def stages(self, images: Tensor) -> list[Tensor]:
-        """The maps after the max pooling and after each of the four stages: strides 4, 4, 8, 16, 32."""
+        """The maps after the max pooling and each stage: of the paper's four, strides 4, 4, 8, 16, 32."""
         maps = [self.maxpool(self.relu(self.bn1(self.conv1(images))))]
-        for number in range(1, len(STAGES) + 1):
+        for number in range(1, self.depth + 1):
             maps.append(self.get_submodule(f"layer{number}")(maps[-1]))
         return maps
 
     def pooled(self, images: Tensor) -> Tensor:
-        """Means (N, 512) of the last map, which `fc` turns into descriptors."""
+        """Means (N, 512) of the last map (its channels), which `fc` turns into descriptors."""
         return self.stages(images)[-1].mean(dim=(2, 3))
 
     def forward(self, images: Tensor) -> Tensor:

@@ -12,13 +12,11 @@ from relpose_ros.errors import ConfigurationError
 from relpose_ros.networks.base import Network
 from relpose_ros.networks.scene_coordinates.blocks import convolution, group_norm, residual_branch
 from relpose_ros.networks.scene_coordinates.decoder import Decoder
+from relpose_ros.networks.scene_coordinates.deviations import UNCERTAINTIES
 from relpose_ros.networks.scene_coordinates.encoder import Encoder
 
 TASKS = {"coord": 3, "depth": 1, "normal": 2, "semantics": 6}
 """Task -> channels: scene coordinates (m), depth (m), logits of azimuth and elevation, logits of classes."""
-
-UNCERTAINTIES = {"none": 0, "isotropic": 1}
-"""Uncertainty -> channels after those of the task; an anisotropic one becomes a line here."""
 
 FUSIONS = ("transpose", "crossloc")
 
@@ -27,8 +25,8 @@ class TransPoseNet(Network):
     """Images (B, 3, H, W) (or 1 channel), normalised -> map (B, task + uncertainty channels, h, w).
 
     h, w are ceil(H/8), ceil(W/8), or H, W with a `head` other than "cells". `mean` is the mean label,
-    added to the prediction (zeros if not given). `uncertainty="isotropic"` appends one channel, the
-    standard deviation.
+    added to the prediction (zeros if not given). `uncertainty`: "isotropic" appends one channel, the
+    standard deviation; "anisotropic" six, the lower factor of a covariance (of coordinates alone).
 
     `mlr_encoders` > 0 makes the fine-tuning network with mid-level representations: so many encoders, of
     tasks trained before, all frozen but the first `unfrozen_encoders`. `fusion` says whose:
@@ -95,7 +93,7 @@ class TransPoseNet(Network):
             buffer.copy_(torch.as_tensor(mean, dtype=buffer.dtype))
 
     def split(self, output: Tensor) -> tuple[Tensor, Tensor]:
-        """A map (B, C, h, w) -> prediction (B, task channels, h, w), standard deviation (B, 1 or 0, h, w)."""
+        """A map (B, C, h, w) -> prediction (B, task channels, h, w), deviation (B, 0, 1 or 6, h, w)."""
         return output[:, : self.task_channels], output[:, self.task_channels :]
 
     def encode(self, image: Tensor) -> Tensor:
@@ -121,6 +119,10 @@ def _mean_label(task: str, uncertainty: str, mean: Sequence[float] | None) -> Te
         )
     if task == "semantics" and uncertainty != "none":
         raise ConfigurationError("semantics has no uncertainty of its own: pass uncertainty='none'")
+    if uncertainty == "anisotropic" and TASKS[task] != 3:
+        raise ConfigurationError(
+            f"task {task!r} needs uncertainty 'none' or 'isotropic': an anisotropic one is of three components"
+        )
     values = [0.0] * TASKS[task] if mean is None else list(mean)
     if len(values) != TASKS[task]:
         raise ConfigurationError(f"task {task!r} needs a mean of {TASKS[task]} values, got {len(values)}")

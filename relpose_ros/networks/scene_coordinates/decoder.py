@@ -14,10 +14,8 @@ from relpose_ros.networks.scene_coordinates.blocks import (
     residual_branch,
     run_branch,
 )
+from relpose_ros.networks.scene_coordinates.deviations import deviation
 from relpose_ros.networks.scene_coordinates.upsampling import DenseUpsampling, TransposedUpsampling
-
-LOG_SCALE_RANGE = (-16.10, 13.82)
-"""The logarithm of a standard deviation is kept in here: 1e-7 to 1e6 metres or radians."""
 
 HEADS = ("cells", "transposed", "dense")
 
@@ -25,7 +23,7 @@ HEADS = ("cells", "transposed", "dense")
 class Decoder(TransposedUpsampling):
     """Features (B, `channels`, h, w) -> map (B, len(mean) + scales, h, w), or of the image's size.
 
-    The first channels are the task's, with `mean` added; the last `scales` are standard deviations.
+    The first channels are the task's, with `mean` added; the last `scales` are their `deviation`.
     `head`: "cells" predicts one value a cell; "transposed" (TransPose) and "dense" (CrossLoc) one a pixel.
     """
 
@@ -67,5 +65,4 @@ class Decoder(TransposedUpsampling):
     def _activate(self, raw: Tensor) -> Tensor:
         channels = len(self.mean)
         prediction = raw[:, :channels] + self.mean[:, None, None]
-        log_scale = raw[:, channels:].clamp(*LOG_SCALE_RANGE)
-        return torch.cat([prediction, log_scale.exp()], dim=1)
+        return torch.cat([prediction, deviation(raw[:, channels:])], dim=1)

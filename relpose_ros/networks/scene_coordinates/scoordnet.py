@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -70,6 +72,11 @@ class ScoordNet(Network):
 
     def example_inputs(self, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         return (255 * torch.rand(batch, 3, 48, 64, generator=generator),)
+
+    def set_mean(self, mean: Sequence[float]) -> None:
+        """Let the coordinates (3,) begin around `mean`: the bias of the last layer, there is no buffer."""
+        bias = self.state_dict()["prediction.bias"]
+        bias[:3].copy_(torch.as_tensor(mean, dtype=bias.dtype))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         x = normalise(image)

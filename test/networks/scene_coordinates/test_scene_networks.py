@@ -7,7 +7,7 @@ import torch
 
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.networks.scene_coordinates.crossloc import TransPoseNet
-from relpose_ros.networks.scene_coordinates.decoder import LOG_SCALE_RANGE
+from relpose_ros.networks.scene_coordinates.deviations import LOG_SCALE_RANGE
 from relpose_ros.networks.scene_coordinates.dsacstar import DsacStar
 
 SMALL = {"tiny": True, "extra_blocks": 0}
@@ -79,7 +79,8 @@ def test_the_two_fusions_have_the_encoders_that_were_published():
     "wrong",
     [
         {"task": "colour"},
-        {"uncertainty": "anisotropic"},
+        {"uncertainty": "diagonal"},
+        {"task": "depth", "uncertainty": "anisotropic"},
         {"task": "semantics"},  # has no uncertainty
         {"mean": [1.0]},
         {"head": "fullsize"},

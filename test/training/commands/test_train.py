@@ -80,6 +80,13 @@ def test_what_is_wrong_is_refused_before_anything_is_made(capsys, monkeypatch, t
     assert not list(tmp_path.iterdir())
 
 
+def test_without_data_there_is_no_folder_afterwards(capsys, tmp_path):
+    out, nowhere = tmp_path / "runs/first", tmp_path / "nowhere"
+    assert main(["train", "one_to_one", f"out={out}", "device=cpu", f"data={nowhere}"]) == 2
+    assert str(nowhere) in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_rehearsal_says_what_would_be_and_writes_nothing(capsys, tmp_path):
     run = tmp_path / "run"
     words = [f"out={run}", "device=cpu", "accumulate=3", "batch_size=2", f"backup={tmp_path / 'copy'}"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -62,3 +64,29 @@ def test_the_way_back_does_not_depend_on_how_many_views_the_other_domain_has() -
 )
 def test_classes_of_pairs(there, back, degrees, expected) -> None:
     assert overlap_class(there, back, np.radians(degrees)) is expected
+
+
+def test_views_without_any_overlap_are_all_negatives_and_never_positives() -> None:
+    """Two groups of views: inside a group distances differ, across it all are 100."""
+    place = np.repeat([0.0, 1000.0], 6) + np.tile(np.arange(6.0), 2)
+    distance = np.minimum(10 * np.abs(place[:, None] - place), 100)
+    simulated = np.tile([False, True], 6)
+    sets = contrastive_sets(
+        distance, np.zeros_like(distance), simulated, SetOptions(0.3, 0.6, 150.0, 0.05, 0.3)
+    )
+    across = place[:, None] // 500 != place // 500
+    same = simulated[:, None] == simulated
+    assert np.array_equal(sets.negative_same, across & same)
+    assert np.array_equal(sets.negative_other, across & ~same)
+    assert sets.positive_same.any() and not (sets.positive_same & across).any()
+    lonely = distance.copy()
+    lonely[0], lonely[:, 0], lonely[0, 0] = 100, 100, 0
+    alone = contrastive_sets(lonely, np.zeros_like(distance), simulated, SetOptions(0.3, 0.6))
+    assert not alone.positive_same[0].any() and not alone.positive_other[0].any()
+
+
+def test_positives_are_nearer_than_they_must() -> None:
+    distance, metres, simulated = views_on_a_line()
+    near = dataclasses.replace(OPTIONS, positive_distance=0.8)
+    sets = contrastive_sets(distance, metres, simulated, near)
+    assert not sets.positive_same.any() and distance[sets.positive_other].max() < 0.8

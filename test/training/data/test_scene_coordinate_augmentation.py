@@ -12,13 +12,8 @@ from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.geometry.scene_targets import cell_targets
 from relpose_training.data.published_scene_sample import published_scene_sample
-from relpose_training.data.scene_coordinate_augmentation import (
-    Augmentation,
-    View,
-    draw_augmentation,
-    luma,
-    scene_sample,
-)
+from relpose_training.data.scene_changes import Augmentation, AugmentationRange, luma
+from relpose_training.data.scene_coordinate_augmentation import View, scene_sample
 
 POSE = Rigid.from_rotation_vector([0.2, -0.4, 0.1], [1.0, 2.0, 3.0])
 CAMERAS = {
@@ -72,7 +67,7 @@ def test_the_image_shows_a_landmark_where_pose_and_camera_say(name, way) -> None
     landmark = POSE.apply(local)
     sample = scene_sample(View(image, camera, POSE, landmarks=landmark), 240, WAYS[way])
     pixel = sample.camera.project(sample.map_from_camera.inverse().apply(landmark))[0]
-    light = np.maximum(sample.image - sample.image.min(), 0) ** 2
+    light = np.maximum(sample.image[0] - sample.image.min(), 0) ** 2
     y, x = np.mgrid[: light.shape[0], : light.shape[1]]
     np.testing.assert_allclose(
         [(x * light).sum() / light.sum(), (y * light).sum() / light.sum()], pixel, atol=0.5
@@ -95,7 +90,7 @@ def test_sizes_follow_the_short_side_and_the_published_focal_length_does_not() -
     camera = CAMERAS["portrait"]
     image = np.zeros((320, 240, 3), np.uint8)
     ours = scene_sample(View(image, camera, POSE), 120)
-    assert ours.image.shape == (160, 120) and ours.camera.fx == pytest.approx(100)
+    assert ours.image.shape == (1, 160, 120) and ours.camera.fx == pytest.approx(100)
     published = published_scene_sample(image, POSE.matrix, 200.0, 120)
     assert published.image.shape == (160, 120) and published.focal == pytest.approx(75)
 
@@ -118,9 +113,10 @@ def test_grey_is_scaled_as_the_network_wants_it_and_relit() -> None:
 
 
 def test_draws_are_within_the_published_ranges_and_repeat_for_a_seed() -> None:
-    one, two = (draw_augmentation(np.random.default_rng(3)) for _ in range(2))
+    draw = AugmentationRange().draw
+    one, two = (draw(np.random.default_rng(3)) for _ in range(2))
     assert one == two
-    drawn = [draw_augmentation(np.random.default_rng(s)) for s in range(200)]
+    drawn = [draw(np.random.default_rng(s)) for s in range(200)]
     assert min(d.scale for d in drawn) >= 2 / 3 and max(d.scale for d in drawn) <= 3 / 2
     assert np.ptp([d.angle for d in drawn]) == pytest.approx(math.radians(60), rel=0.1)
 

@@ -127,6 +127,27 @@ def test_the_lock_names_its_holder_and_outlives_nobody(tmp_path):
         pass
 
 
+def test_a_folder_in_which_nothing_was_written_goes_when_an_error_ends_it(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "run").mkdir()
+    for folder, there in (("a/b", []), ("mine", ["mine"]), ("run/c", []), ("written", ["written", "file"])):
+        with pytest.raises(ValueError, match="x"), folder_lock(tmp_path / folder):
+            if folder == "written":
+                (tmp_path / folder / "file").touch()
+            raise ValueError("x")
+        with folder_lock(tmp_path / folder, wanted=False):
+            assert (tmp_path / folder).exists() == bool(there)
+    assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("[!.]*")} == {
+        "mine",
+        "run",
+        "written",
+        "written/file",
+    }
+    with folder_lock(tmp_path / "a/b"):
+        pass
+    assert (tmp_path / "a/b").exists()
+
+
 def test_the_journal_drops_what_will_be_written_again(tmp_path):
     journal = Journal(tmp_path, 0)
     for step in (5, 10, 15):

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from relpose_ros.errors import ConfigurationError
-from relpose_training.losses.contrastive import single_anchor_supcon_loss, supcon_loss
+from relpose_training.losses.contrastive import single_anchor_supcon_loss, supcon_loss, tuple_supcon_loss
 from relpose_training.losses.graded_triplet import graded_triplet_loss, pairwise_distance
 
 
@@ -75,3 +75,42 @@ def test_the_distance_of_a_vector_to_itself_has_a_gradient():
     x = unit(3, 4).requires_grad_()
     pairwise_distance(x, x.detach()).sum().backward()
     assert torch.isfinite(x.grad).all()
+
+
+def test_tuples_have_the_loss_of_single_anchors() -> None:
+    anchors, partners = torch.randn(3, 8), torch.randn(3, 5, 8)
+    exist = torch.ones(3, 5, dtype=torch.bool)
+    ours = tuple_supcon_loss(anchors, partners, exist, 2, 0.1)
+    for k in range(3):
+        single = single_anchor_supcon_loss(anchors[k : k + 1], partners[k, :2], partners[k, 2:], 0.1)
+        assert torch.allclose(3 * ours[k], single, rtol=1e-5)
+
+
+def test_partners_that_do_not_exist_change_nothing() -> None:
+    anchors, partners = torch.randn(2, 8), torch.randn(2, 5, 8)
+    exist = torch.tensor([[True, False, True, True, False], [False, True, False, True, True]])
+    ours = tuple_supcon_loss(anchors, partners, exist, 2)
+    for k in range(2):
+        kept, positives = partners[k][exist[k]], int(exist[k, :2].sum())
+        single = single_anchor_supcon_loss(anchors[k : k + 1], kept[:positives], kept[positives:])
+        assert torch.allclose((1 + positives) * ours[k], single, rtol=1e-5)
+    other = torch.where(exist[..., None], partners, 100 * torch.randn(2, 5, 8))
+    assert torch.allclose(tuple_supcon_loss(anchors, other, exist, 2), ours)
+
+
+@pytest.mark.parametrize("exist", [(False, False, True), (False, False, False), (True, False, False)])
+def test_tuples_that_lack_partners_have_finite_gradients(exist) -> None:
+    anchors, partners = torch.randn(1, 8, requires_grad=True), torch.randn(1, 3, 8, requires_grad=True)
+    loss = tuple_supcon_loss(anchors, partners, torch.tensor([exist]), 2)
+    loss.sum().backward()
+    assert torch.isfinite(anchors.grad).all() and torch.isfinite(partners.grad).all()
+    if not any(exist[:2]):
+        assert loss.item() == 0
+
+
+def test_tuples_under_autocast_are_in_full_precision() -> None:
+    anchors, partners, exist = torch.randn(2, 8), torch.randn(2, 3, 8), torch.ones(2, 3, dtype=torch.bool)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = tuple_supcon_loss(anchors.bfloat16(), partners.bfloat16(), exist, 1)
+    assert loss.dtype == torch.float32
+    assert torch.allclose(loss, tuple_supcon_loss(anchors, partners, exist, 1), rtol=0.05, atol=0.05)

@@ -146,6 +146,16 @@ def test_coordinates_without_any_pose_have_no_gradient() -> None:
     assert loss.item() == 0 and not coordinates.grad.any()
 
 
+@pytest.mark.parametrize("left", [0, 3])
+def test_an_image_of_which_nothing_was_measured_costs_nothing(left) -> None:
+    points, _, measured, truth = image(12)
+    measured.points[left:] = np.nan
+    coordinates = torch.tensor(points.T.reshape(1, 3, 12, 16)).requires_grad_()
+    loss = expected_pose_loss(coordinates, [measured], Rigid.stack([truth]), RGBD)
+    loss.sum().backward()
+    assert loss.item() == 0 and not coordinates.grad.any()
+
+
 def test_wrong_input_is_refused() -> None:
     points, rays, _, truth = image(11)
     coordinates = torch.tensor(points.T.reshape(1, 3, 12, 16))

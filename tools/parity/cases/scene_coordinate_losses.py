@@ -164,7 +164,7 @@ def intermediates() -> Iterator[Deviation]:
 
 @golden("crossloc", "loss_semantics", "loss_semantics_None.npz", "loss_semantics_mean.npz")
 def semantics() -> Iterator[Deviation]:
-    from relpose_training.data.label_statistics import RAW_CLASSES
+    from relpose_ros.datasets.crossloc import RAW_CLASSES
 
     for reduction in ("None", "mean"):
         stored = tensors("crossloc", f"loss_semantics_{reduction}.npz")

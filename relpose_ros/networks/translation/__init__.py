@@ -1,0 +1,1 @@
+"""Image translation: images of one domain made to look like another's, without pairs."""

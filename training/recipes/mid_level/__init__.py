@@ -1,0 +1,1 @@
+"""Mid-level representations of a scene: depth, surface normals or classes from one image."""

@@ -1,0 +1,1 @@
+"""The recipe `scene_cells`: a small network of one scene in minutes, for robots."""
