@@ -36,10 +36,12 @@ class RecordingLocalizer(Localizer):
 
     last: tuple[Hypothesis, ...] = ()
 
-    def localize_features(self, features: Features, camera: Camera) -> Localization:
+    def localize_features(
+        self, features: Features, camera: Camera, beside: Sequence[Hypothesis] = ()
+    ) -> Localization:
         """As the localizer's own."""
         self.last = ()
-        return super().localize_features(features, camera)
+        return super().localize_features(features, camera, beside)
 
     def hypotheses(
         self, query: Query, neighbours: list[Neighbour]

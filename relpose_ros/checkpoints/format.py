@@ -38,7 +38,7 @@ class CheckpointInfo:
     """Name, hash and configuration of the training recipe; empty for imported weights."""
     metrics: dict[str, Any] = field(default_factory=dict)
     scene: dict[str, Any] = field(default_factory=dict)
-    """Of networks that know one scene: its frame, origin, bounds, how an image is fed (checkpoints/scene.py)."""
+    """Of networks that know one scene: frame, origin, bounds, how an image is fed (checkpoints/scene.py)."""
     created: str = ""
     """ISO 8601, UTC."""
     version: int = VERSION

@@ -120,7 +120,7 @@ def safe_inverse(normal: Array) -> Array:
 
 
 def axis_deviation(covariance: Array) -> Array:
-    """Covariances (..., 3, 3) -> one standard deviation each (...): the root of the mean variance of the axes.
+    """Covariances (..., 3, 3) -> one standard deviation each (...): root of the mean variance of the axes.
 
     Of an isotropic covariance it is the standard deviation itself.
     """

@@ -37,13 +37,7 @@ def test_a_pruner_becomes_the_parameter_of_the_node(handed_over, monkeypatch, tm
     assert started["features.pruner"] == "net.safetensors"
 
 
-def test_a_scene_becomes_the_parameter_of_the_node(handed_over, monkeypatch, tmp_path):
-    from relpose_ros.nodes import replay
-
-    assert main(["replay", "--map", "m", "bag", "--out", "report", "--scene", "room.safetensors"]) == 0
-    started = {}
-    monkeypatch.setattr(replay, "NodeProcess", lambda *_, parameters, **__: started.update(parameters))
-    options = replay.ReplayOptions(Path("m"), Path("bag"), tmp_path, scene=handed_over["scene"])
-    topics = type("Topics", (), {"is_compressed": False, "image_base": "/image", "camera_info": None})
-    replay.start_localizer(options, topics)
-    assert started["scene.checkpoint"] == "room.safetensors"
+def test_a_scene_is_handed_over(handed_over):
+    line = ["replay", "--map", "m", "bag", "--out", "report"]
+    assert main(line) == 0 and handed_over["scene"] == ""
+    assert main([*line, "--scene", "room.safetensors"]) == 0 and handed_over["scene"] == "room.safetensors"

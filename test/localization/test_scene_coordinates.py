@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -216,7 +217,7 @@ def test_a_checkpoint_of_no_scene_is_refused(hall, foreign_checkpoint) -> None:
 # --- calibration
 
 
-class Wandering(RoomPredictor):
+class Wandering(RoomPredictor):  # type: ignore[misc]
     """A room in which every image has its own pose: number n is seen from `viewpoint(n)`."""
 
     def predict(self, image, camera):
@@ -232,9 +233,7 @@ class Wandering(RoomPredictor):
 
 def images(numbers) -> list[PosedImage]:
     return [
-        PosedImage(
-            f"{n}", CAMERA, viewpoint(n), "query", lambda n=n: np.full((240, 320), n, np.uint8), float(n)
-        )
+        PosedImage(f"{n}", CAMERA, viewpoint(n), "query", partial(np.full, (240, 320), n, np.uint8), float(n))
         for n in numbers
     ]
 

@@ -109,7 +109,9 @@ def plot_calibration(errors: Sequence[CellErrors]) -> Figure | None:
         return None
     parts = np.array_split(np.argsort(deviation, kind="stable"), PARTS)
     said = np.array([np.median(deviation[part]) for part in parts])
-    low, middle, high = np.array([np.percentile(error[part], (25, 50, 75), method="nearest") for part in parts]).T
+    low, middle, high = np.array(
+        [np.percentile(error[part], (25, 50, 75), method="nearest") for part in parts]
+    ).T
     figure, (axes,) = style.new_figure()
     axes.fill_between(said, low, high, color=style.BLUE, alpha=0.25, linewidth=0, label="half of the cells")
     axes.plot(said, middle, "o-", color=style.BLUE, markersize=4, label="median error")

@@ -121,7 +121,7 @@ def _mean_label(task: str, uncertainty: str, mean: Sequence[float] | None) -> Te
         raise ConfigurationError("semantics has no uncertainty of its own: pass uncertainty='none'")
     if uncertainty == "anisotropic" and TASKS[task] != 3:
         raise ConfigurationError(
-            f"task {task!r} needs uncertainty 'none' or 'isotropic': an anisotropic one is of three components"
+            f"task {task!r} needs uncertainty none or isotropic: an anisotropic one is of three components"
         )
     values = [0.0] * TASKS[task] if mean is None else list(mean)
     if len(values) != TASKS[task]:

@@ -154,7 +154,7 @@ def test_the_mean_without_replay_is_plain():
 def replayed(toy, line):
     """The recipe of the line, with replay: `replayed(out, steps=30)`."""
 
-    class Module(toy.LineModule):
+    class Module(toy.LineModule):  # type: ignore[misc, name-defined]
         def forward(self, batch, step):
             found = self.network(self.dropout(batch["x"]))[0]
             losses = (found - batch["y"]).square().mean(1)
