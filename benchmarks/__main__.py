@@ -14,6 +14,7 @@ BENCHMARKS = {
     "pruner": "a correspondence network between matching and solvers: does it earn its place?",
     "scene_coordinates": "a network of scene coordinates against the map on the same queries",
     "scene_ransac": "the pose from scene coordinates against a loop of OpenCV P3P calls",
+    "sim_to_real": "what simulated images teach about a real camera, with few real ones, contrast, depth",
     "stages": "every stage against a straightforward version of itself",
     "networks": "every network's forward pass: eager, compiled, ONNX Runtime, OpenVINO (minutes)",
     "training_throughput": "our shards, loader and training loop against a straightforward loop",

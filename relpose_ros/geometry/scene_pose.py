@@ -64,14 +64,17 @@ class ScenePoseOptions:
 class SceneEstimate:
     """One pose, `map_from_camera`, with its raw `covariance` (6, 6), ROS order.
 
-    `inliers` (N,): cells that agree; `cells_per_error`: how many neighbouring cells err together, by which
-    the covariance is larger; `rival`: support of the best pose elsewhere; `residual_px`: median reprojection
-    error; `depth`: median distance to the inliers.
+    `inliers` (N,): cells that agree as well as their uncertainty lets them: pose and covariance come of them;
+    `agreeing` (N,): those of them within the threshold of the search, whatever they say of themselves, for a
+    map that is unsure of everything agrees with any pose; `cells_per_error`: how many neighbouring cells err
+    together, by which the covariance is larger; `rival`: support of the best pose elsewhere; `residual_px`:
+    median reprojection error; `depth`: median distance to the inliers.
     """
 
     map_from_camera: Rigid
     covariance: Array
     inliers: Mask
+    agreeing: Mask
     cells_per_error: float
     residual_px: float
     depth: float
@@ -79,8 +82,8 @@ class SceneEstimate:
 
     @property
     def support(self) -> float:
-        """Cells that agree, in patches of `CELLS_A_PATCH`: what can be compared with a count of matches."""
-        return float(self.inliers.sum()) / CELLS_A_PATCH
+        """Agreeing cells, in patches of `CELLS_A_PATCH`: what can be compared with a count of matches."""
+        return float(self.agreeing.sum()) / CELLS_A_PATCH
 
 
 def estimate_scene_poses(
@@ -104,11 +107,16 @@ def estimate_scene_poses(
     rival, _ = best_pose(cells[left], quick)
     if rival is None or same_place(best, rival, options):
         return [best], ""
-    inliers = left.copy()
-    inliers[left] = rival.inliers
-    rival = replace(rival, inliers=inliers)
+    rival = replace(rival, inliers=_among(left, rival.inliers), agreeing=_among(left, rival.agreeing))
     pair = [replace(best, rival=rival.support), replace(rival, rival=best.support)]
     return sorted(pair, key=lambda e: -e.support), ""
+
+
+def _among(chosen: Mask, of_them: Mask) -> Mask:
+    """What is true `of_them` as a mask over all cells of which they are the `chosen`."""
+    whole = chosen.copy()
+    whole[chosen] = of_them
+    return whole
 
 
 def same_place(first: SceneEstimate, second: SceneEstimate, options: ScenePoseOptions) -> bool:
@@ -171,6 +179,7 @@ def _refined(
         pose,
         _small_sample(len(weight) / together) * together * residual_covariance(line, weight),
         chosen,
+        chosen & _within(options.ransac.threshold, pose, cells),
         together,
         float(np.median(np.linalg.norm(residual, axis=1))),
         float(np.median(np.linalg.norm(cells.points[chosen] - pose.translation, axis=1))),

@@ -32,7 +32,7 @@ class ArbiterOptions:
     min_inliers: int = 15
     min_spread: float = 0.08
     relative_factor: float = 3.0
-    min_patches: int = 8
+    min_patches: int = 15
     max_ambiguity: float = 0.5
     max_rotation_sigma: float = 0.15
     max_translation_sigma: float = 0.15

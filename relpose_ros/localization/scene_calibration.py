@@ -18,7 +18,7 @@ from relpose_ros.localization.scene_road import Predicts, SceneRoad
 from relpose_ros.progress import Progress, silent, tracked
 from relpose_ros.types import Hypothesis
 
-CHANCE_PATCHES = 5
+CHANCE_PATCHES = 10
 """Support that a wrong pose gets by chance at least, in patches of cells; a scene may raise it."""
 
 MIN_SAMPLES = 10

@@ -35,8 +35,8 @@ def evidence_of(estimate: SceneEstimate, pixels: Array, camera: Camera, focal: f
     residual = max(estimate.residual_px, _MIN_RESIDUAL_PX) / focal
     return Evidence(
         inliers=int(estimate.support),
-        matches=len(estimate.inliers) // CELLS_A_PATCH,
-        spread=covered(pixels[estimate.inliers], camera),
+        matches=len(estimate.agreeing) // CELLS_A_PATCH,
+        spread=covered(pixels[estimate.agreeing], camera),
         residual_px=estimate.residual_px / focal * camera.focal,
         rival_inliers=int(np.ceil(estimate.rival)),
         depth=estimate.depth,

@@ -84,7 +84,7 @@ class SceneRoad:
             objection=outside_bounds(best.map_from_camera.translation, scene, self.options.margin),
         )
         shown = thinned(index)
-        matches = Matches(cells.pixels[index[shown]], usable.points[shown], best.inliers[shown])
+        matches = Matches(cells.pixels[index[shown]], usable.points[shown], best.agreeing[shown])
         return [Hypothesis(best.map_from_camera, best.covariance, evidence, SCENE, (), matches)]
 
     def _questioned(self, cells: SceneCells, best: SceneEstimate, pose: ScenePoseOptions) -> SceneEstimate:

@@ -10,7 +10,7 @@ from relpose_ros.checkpoints.predictor import default_cache
 from relpose_ros.networks.registry import build_network
 from relpose_ros.networks.scene_coordinates.cells import CellRegressor
 from relpose_training.data.label_statistics import ImageStatistics
-from relpose_training.data.scene_changes import AugmentationRange, Normalisation
+from relpose_training.data.scene_changes import AugmentationRange
 from relpose_training.data.scene_views import SceneViews
 from relpose_training.data.shards import ShardSet
 from relpose_training.engine.device import Place
@@ -20,7 +20,7 @@ from relpose_training.recipes.scene_cells.described import DescribedCells, descr
 from relpose_training.recipes.scene_cells.fitting import fit_scene
 from relpose_training.recipes.scene_cells.module import SceneCellsModule
 from relpose_training.recipes.scene_coordinates import scoring
-from relpose_training.recipes.scene_coordinates.recipe import scene_info
+from relpose_training.recipes.scene_coordinates.recipe import scene_info, views_of
 
 NETWORK = "scene_coordinates.cells"
 IMAGES = ImageStatistics((0.0,), (1.0,))
@@ -61,15 +61,7 @@ class SceneCellsRecipe(Recipe[SceneCellsConfig]):
         return self._views("val", place, None)
 
     def _views(self, split: str, place: Place, changes: AugmentationRange | None) -> SceneViews:
-        shards = ShardSet(self.config.data, split)
-        return SceneViews(
-            shards,
-            shards.of_rank(place.rank, place.world),
-            canvas=self.config.canvas,
-            height=self.config.height,
-            normalisation=Normalisation(IMAGES.mean, IMAGES.deviation),
-            augmentation=changes,
-        )
+        return views_of(self.config, IMAGES, split, place, changes)
 
     def summarise(self, scores: Scores) -> dict[str, float]:
         return scoring.summarise(scores)

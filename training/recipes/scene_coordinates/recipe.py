@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from relpose_ros.checkpoints.scene import SceneInfo
 from relpose_ros.networks.registry import build_network
@@ -66,16 +66,7 @@ class SceneCoordinatesRecipe(Recipe[SceneCoordinatesConfig]):
         return self._views("val", place, None)
 
     def _views(self, split: str, place: Place, changes: AugmentationRange | None) -> SceneViews:
-        shards = ShardSet(self.config.data, split)
-        images = NETWORKS[self.config.network].images
-        return SceneViews(
-            shards,
-            shards.of_rank(place.rank, place.world),
-            canvas=self.config.canvas,
-            height=self.config.height,
-            normalisation=Normalisation(images.mean, images.deviation),
-            augmentation=changes,
-        )
+        return views_of(self.config, NETWORKS[self.config.network].images, split, place, changes)
 
     def summarise(self, scores: Scores) -> dict[str, float]:
         return scoring.summarise(scores)
@@ -90,6 +81,32 @@ class SceneCoordinatesRecipe(Recipe[SceneCoordinatesConfig]):
             "data": str(meta.get("source") or "not stated"),
             "scene": scene_info(meta, NETWORKS[self.config.network].images, self.config.height).to_dict(),
         }
+
+
+class OfAScene(Protocol):
+    """What configurations of all recipes of one scene have."""
+
+    @property
+    def data(self) -> str: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def canvas(self) -> tuple[int, int] | None: ...
+
+
+def views_of(
+    config: OfAScene, images: ImageStatistics, split: str, place: Place, changes: AugmentationRange | None
+) -> SceneViews:
+    """What one process sees of a split of a set, normalised by `images` and augmented by `changes`."""
+    shards = ShardSet(config.data, split)
+    return SceneViews(
+        shards,
+        shards.of_rank(place.rank, place.world),
+        canvas=config.canvas,
+        height=config.height,
+        normalisation=Normalisation(images.mean, images.deviation),
+        augmentation=changes,
+    )
 
 
 def scene_info(meta: Mapping[str, Any], images: ImageStatistics, height: int) -> SceneInfo:
