@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.report import describe_machine, markdown, number, percent
 from benchmarks.sim_to_real_runs import IMAGES, Outcome, train_all
-from benchmarks.sim_to_real_sets import HEIGHT, WIDTH, World, prepare_sets
+from benchmarks.sim_to_real_sets import HEIGHT, WIDTH, World, error_of_the_mean, prepare_sets
 
 HEADER = (
     "network",
@@ -91,7 +91,9 @@ def describe(counts: Mapping[str, int], world: World, seed: int, unlearned_m: fl
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this benchmark."""
     parser.add_argument("--world", type=int, default=0, metavar="N", help="number of the world (default 0)")
-    parser.add_argument("--steps", type=int, default=200, metavar="N", help="of coord_tiny (default 200)")
+    parser.add_argument(
+        "--steps", type=int, default=2000, metavar="N", help="of coord_tiny (default 2000: hours)"
+    )
     parser.add_argument("--cell-steps", type=int, default=1000, metavar="N", help="of cells (default 1000)")
     parser.add_argument("--views", type=int, default=80, metavar="N", help="of each domain (default 80)")
     parser.add_argument("--few", type=int, default=10, metavar="N", help="real ones beside simulated")
