@@ -46,7 +46,7 @@ SCENE = {
     "tolerance": 0.5,
 }
 """A cell's pixel error counts within half a metre of its place. With the 50 m of CrossLoc's aerial scenes it
-counts from the first step on, and in a room cells flee behind the camera, where they have none."""
+counts from the first step on, and in a room cells can evade it behind the camera."""
 
 CONTRAST = {
     "contrastive_weight": 1.0,

@@ -14,8 +14,8 @@ from types import FrameType, TracebackType
 from typing import Any
 
 TERM = {signal.SIGTERM}
-LOOK_EVERY = 1.0
-"""Seconds between looks whether a process has died."""
+LOOK_EVERY = 0.05
+"""Seconds between looks whether a process has died; shorter than one takes to start, so that none is missed."""
 
 
 class Termination:

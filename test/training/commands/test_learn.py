@@ -26,7 +26,7 @@ def room_folder(tmp_path_factory):
     (folder / "images").mkdir(parents=True)
     (folder / "depth").mkdir()
     lines = ["# name tx ty tz qx qy qz qw"]
-    for k, image in enumerate(room_images(60, seed=3)):
+    for k, image in enumerate(room_images(40, seed=3)):
         cv2.imwrite(str(folder / f"images/{k:06d}.png"), image.load())
         millimetres = np.rint(1000 * image.load_depth()).astype(np.uint16)
         cv2.imwrite(str(folder / f"depth/{k:06d}.png"), millimetres)
@@ -37,7 +37,7 @@ def room_folder(tmp_path_factory):
     (folder / "poses.txt").write_text("\n".join(lines) + "\n")
     c = ROOM_CAMERA
     (folder / "intrinsics.txt").write_text(f"{c.fx} {c.fy} {c.cx} {c.cy} {c.width} {c.height}\n")
-    (folder / "split.txt").write_text("".join(f"{k:06d}.png map\n" for k in range(60)))
+    (folder / "split.txt").write_text("".join(f"{k:06d}.png map\n" for k in range(40)))
     return folder
 
 
