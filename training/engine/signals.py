@@ -15,7 +15,7 @@ from typing import Any
 
 TERM = {signal.SIGTERM}
 LOOK_EVERY = 0.05
-"""Seconds between looks whether a process has died; shorter than one takes to start, so that none is missed."""
+"""Seconds between looks whether a process has died: fewer than one takes to start, so that none is missed."""
 
 
 class Termination:

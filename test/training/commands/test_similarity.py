@@ -14,7 +14,7 @@ from relpose_training.data.similarity_table import read_table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 
-from scene_fixture import write_room  # type: ignore[import-not-found]
+from scene_fixture import write_room
 
 
 @pytest.fixture(scope="module")

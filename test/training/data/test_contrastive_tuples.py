@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from scene_fixture import room_shards, write_room  # type: ignore[import-not-found]
+from scene_fixture import room_shards, write_room
 
 from relpose_ros.errors import ConfigurationError, DatasetError
 from relpose_training.data.contrastive_sets import SetOptions, contrastive_sets

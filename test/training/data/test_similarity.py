@@ -7,7 +7,7 @@ import dataclasses
 import h5py
 import numpy as np
 import pytest
-from scene_fixture import CENTRE, room_depth, room_images, room_shards, write_room  # type: ignore[import-not-found]
+from scene_fixture import CENTRE, room_depth, room_images, room_shards, write_room
 
 from relpose_ros.errors import ConfigurationError, DatasetError
 from relpose_ros.geometry.cameras import Camera

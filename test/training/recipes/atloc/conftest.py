@@ -13,7 +13,7 @@ from relpose_training.recipes.atloc.recipe import AtLocRecipe
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "data"))
 
-from scene_fixture import write_room  # type: ignore[import-not-found]
+from scene_fixture import write_room
 
 
 @pytest.fixture(autouse=True)

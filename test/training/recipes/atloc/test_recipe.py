@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from scene_fixture import CENTRE, room_images  # type: ignore[import-not-found]
+from scene_fixture import CENTRE, room_images
 
 from relpose_ros.checkpoints.containers import read_container
 from relpose_ros.checkpoints.format import load_network, read_info

@@ -27,7 +27,7 @@ from relpose_training.recipes.cut.translation import load_translator
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "data"))
 
-from scene_fixture import write_room  # type: ignore[import-not-found]
+from scene_fixture import write_room
 
 CPU = torch.device("cpu")
 

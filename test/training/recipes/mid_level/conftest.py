@@ -18,7 +18,7 @@ from relpose_training.recipes.mid_level.recipe import MidLevelRecipe
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "data"))
 
-from scene_fixture import write_room  # type: ignore[import-not-found]
+from scene_fixture import write_room
 
 SETTINGS = {
     "size": "tiny",
