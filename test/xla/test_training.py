@@ -154,7 +154,7 @@ def test_sigterm_for_the_parent_alone_saves_the_state_of_all_and_the_run_goes_on
     state = terminated(interrupted, 2, group=False, **options)
     assert state["step"] % 5 == 0
     assert len(state["random"]) == 2
-    options["steps"] = state["step"] + 10
+    options |= {"steps": state["step"] + 10, "pause": 0.02}
     done(interrupted, 2, **options)
     done(tmp_path / "whole", 2, **options)
     expected, found = (read_container(tmp_path / k / "last.safetensors") for k in ("whole", "interrupted"))
