@@ -28,6 +28,7 @@ ground_truth.tum and report.html (one self-contained file) into --out."""
 EXAMPLES = """\
 relpose evaluate --map office.relmap my_images/ --out report/
 relpose evaluate --map office.relmap drive_bag/ -o image_topic=/camera/image_raw --out report/
+relpose evaluate --scene office.safetensors my_images/ --out report/
 relpose evaluate --map office.relmap my_images/ --outside another_building/ --out report/"""
 
 
