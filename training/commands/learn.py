@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -87,12 +88,17 @@ def run(args: argparse.Namespace) -> int:
 def _prepared(args: argparse.Namespace, folder: Path) -> dict[str, list[PosedImage]]:
     """The set in `folder`, made if it is not there; returns the images of its splits."""
     from relpose_training.data.scene_set import prepare_scene
+    from relpose_training.data.shards import ShardSet
 
     shares = {"train": 1 - HELD_OUT, "val": HELD_OUT}
     splits, facts, landmarks = labelled_splits(args, shares, "none")
     if not (folder / "val.json").is_file():
         with progress_line() as progress:
             prepare_scene(splits, folder, 1, facts, scene_options(args), landmarks, progress)
+    elif (names := ShardSet(folder, "val").index.meta["names"]) != [image.name for image in splits["val"]]:
+        raise ConfigurationError(
+            f"{folder}: a set of other images ({names[0]}, ...) lies there; choose another --work"
+        )
     return splits
 
 
@@ -139,7 +145,9 @@ def _calibrated(trained: Path, out: Path, held_out: list[PosedImage]) -> None:
     try:
         calibrate_on(trained, held_out, [], out)
     except DatasetError as error:
-        shutil.copyfile(trained, out)
+        part = out.with_name(f".{out.name}")
+        shutil.copyfile(trained, part)
+        os.replace(part, out)
         print(
             f"{out}: not calibrated, its covariances are those of the prior: {error}. With other images: "
             f"relpose checkpoint calibrate {out} SOURCE",

@@ -60,6 +60,8 @@ def test_a_folder_becomes_a_checkpoint_that_answers_and_a_kept_set_is_not_made_a
     assert main(arguments) == 0
     assert (work / "set" / "train_0000.h5").stat().st_mtime_ns == made
     assert (work / "run" / "curves.png").is_file()
+    assert main([*arguments, "--every", "2"]) == 2
+    assert "a set of other images" in capsys.readouterr().err
     image, c = room_folder / "images/000004.png", ROOM_CAMERA
     camera = [str(number) for number in (c.fx, c.fy, c.cx, c.cy, c.width, c.height)]
     assert main(["localize", "--scene", str(out), str(image), "--camera", *camera, "--json"]) == 0
