@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from relpose_ros.errors import ConfigurationError
-from relpose_training.data.cell_labels import STRIDE
 from relpose_training.data.label_statistics import IMAGE_STATISTICS, ImageStatistics
-from relpose_training.data.scene_changes import AugmentationRange
 from relpose_training.engine.configuration import STRICT, Count, Positive, Rate
 from relpose_training.engine.replay_config import ReplayConfig
 from relpose_training.recipes.contrast import ContrastiveConfig
+from relpose_training.recipes.scene_images import SceneImagesConfig
 
 Task = Literal["depth", "normal", "semantics"]
 
@@ -23,11 +21,9 @@ SOFT, HARD = 5.0, 10.0
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class MidLevelConfig(ContrastiveConfig, ReplayConfig):
+class MidLevelConfig(SceneImagesConfig, ContrastiveConfig, ReplayConfig):
     """A task, its network and its loss. Raises ConfigurationError where they do not fit."""
 
-    data: str
-    """Folder or bucket with the shards of train and val (`relpose prepare scene`)."""
     task: Task = "depth"
     """What is predicted of each cell (of each pixel: semantics)."""
     size: Literal["full", "tiny"] = "full"
@@ -42,19 +38,6 @@ class MidLevelConfig(ContrastiveConfig, ReplayConfig):
     """Of depth and normals: plain, or under soft and hard clamps."""
     start_from: Path | None = None
     """A checkpoint of this recipe to go on from, as from simulated images to real ones."""
-    height: Positive = 480
-    """Short side of the images that the network is made for, px."""
-    canvas: tuple[Positive, Positive] | None = None
-    """Height and width of what the network sees in training, px, multiples of 8; unset: the whole usual image
-    of the set at `height`."""
-    augment_scale: Annotated[float, Field(ge=1, le=4)] = 1.5
-    """Images are scaled by 1/this to this, labels with them; 1: not."""
-    augment_angle_deg: Annotated[float, Field(ge=0, le=180)] = 30.0
-    """Images are turned by up to this, either way, poses and normals with them."""
-    augment_light: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share by which brightness and contrast change."""
-    augment_tint: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share by which each colour changes."""
     mean_samples: Positive = 400
     """Images, spread over the set, whose labels make the mean that the network starts from."""
     min_depth: Rate = 0.1
@@ -63,14 +46,11 @@ class MidLevelConfig(ContrastiveConfig, ReplayConfig):
     """Of loss=transpose, metres or degrees: a larger error counts by its root."""
     hard_clamp: Rate = HARD
     """Metres or degrees: a larger error is not valid."""
-    licence: str = "not stated"
-    """Of the weights: what the licence of the data allows."""
 
     def __post_init__(self) -> None:
         if self.task == "semantics" and self.uncertainty != "none":
             raise ConfigurationError("task=semantics expects uncertainty=none: its logits say it already")
-        if self.canvas is not None and any(side % STRIDE for side in self.canvas):
-            raise ConfigurationError(f"expected a canvas of multiples of {STRIDE}, got {self.canvas}")
+        self.check_canvas()
         self.check_contrast()
 
     @property
@@ -87,9 +67,3 @@ class MidLevelConfig(ContrastiveConfig, ReplayConfig):
     def images(self) -> ImageStatistics:
         """What images are normalised by: as those of the coordinate networks that take the encoders."""
         return IMAGE_STATISTICS["crossloc_gray" if self.grayscale else "crossloc"]
-
-    @property
-    def augmentation(self) -> AugmentationRange:
-        """How far training images are changed."""
-        light = self.augment_light
-        return AugmentationRange(self.augment_scale, self.augment_angle_deg, light, light, self.augment_tint)

@@ -12,7 +12,6 @@ from relpose_ros.checkpoints.format import load_network, load_weights
 from relpose_ros.errors import CheckpointError
 from relpose_ros.networks.registry import build_network
 from relpose_ros.networks.scene_coordinates.crossloc import TASKS, TransPoseNet
-from relpose_training.data.scene_changes import Normalisation
 from relpose_training.data.scene_views import Extra, SceneViews
 from relpose_training.data.shards import ShardSet
 from relpose_training.data.stream import Dataset
@@ -23,6 +22,7 @@ from relpose_training.recipes.contrast import with_contrast, with_partners
 from relpose_training.recipes.mid_level.config import MidLevelConfig
 from relpose_training.recipes.mid_level.labels import mean_label
 from relpose_training.recipes.mid_level.module import MODULES
+from relpose_training.recipes.scene_images import views_of
 
 EXTRAS: dict[str, tuple[Extra, ...]] = {"depth": (), "normal": ("normals",), "semantics": ("semantics",)}
 
@@ -96,15 +96,8 @@ class MidLevelRecipe(Recipe[MidLevelConfig]):
         extras: tuple[Extra, ...] | None = None,
     ) -> SceneViews:
         config = self.config
-        return SceneViews(
-            shards,
-            numbers,
-            canvas=config.canvas,
-            height=config.height,
-            normalisation=Normalisation(config.images.mean, config.images.deviation),
-            augmentation=config.augmentation if augment else None,
-            extras=EXTRAS[config.task] if extras is None else extras,
-        )
+        chosen = EXTRAS[config.task] if extras is None else extras
+        return views_of(config, config.images, shards, numbers, augment=augment, extras=chosen)
 
 
 def mean_iou(scores: Scores) -> float:

@@ -8,21 +8,14 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from relpose_ros.errors import ConfigurationError
-from relpose_training.engine.configuration import STRICT, Count, EngineConfig, Positive, Rate
-
-STRIDE = 8
+from relpose_training.engine.configuration import STRICT, Count, Positive, Rate
+from relpose_training.recipes.scene_images import SceneImagesConfig
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class SceneCellsConfig(EngineConfig):
+class SceneCellsConfig(SceneImagesConfig):
     """A small network of one scene, trained in minutes: fixed descriptors, computed once, and a regressor."""
 
-    data: str
-    """Folder or bucket with the shards of train and val (`relpose prepare scene`), which know coordinates."""
-    height: Positive = 480
-    """Short side of the images that the network is made for, px."""
-    canvas: tuple[Positive, Positive] | None = None
-    """Height and width of what it sees in training, px, multiples of 8; unset: the whole usual image."""
     anchors: Positive = 256
     """Points spread over the scene that cells are assigned to."""
     width: Positive = 256
@@ -33,8 +26,6 @@ class SceneCellsConfig(EngineConfig):
     """Principal components of the descriptors that it is fed."""
     copies: Count = 4
     """Scaled, turned and relit copies of each image beside the image itself."""
-    augment_scale: Annotated[float, Field(ge=1, le=4)] = 1.5
-    """Copies are scaled by 1/this to this, poses and labels with them."""
     augment_angle_deg: Annotated[float, Field(ge=0, le=180)] = 20.0
     """Copies are turned by up to this, either way, poses and labels with them."""
     augment_light: Annotated[float, Field(ge=0, lt=1)] = 0.2
@@ -55,8 +46,6 @@ class SceneCellsConfig(EngineConfig):
     """Minimal sets that it tries at most."""
     threshold: Rate = 10.0
     """How far off its inliers may be, px."""
-    licence: str = "not stated"
-    """Of the weights: what the licence of the data allows."""
     batch_size: Positive = 8
     """Images in a step."""
     steps: Positive = 2000
@@ -79,5 +68,4 @@ class SceneCellsConfig(EngineConfig):
             raise ConfigurationError(
                 f"expected step_cells up to stored_cells, got {self.step_cells} and {self.stored_cells}"
             )
-        if self.canvas is not None and any(side % STRIDE for side in self.canvas):
-            raise ConfigurationError(f"expected a canvas of multiples of {STRIDE}, got {self.canvas}")
+        self.check_canvas()

@@ -10,7 +10,6 @@ from relpose_ros.checkpoints.predictor import default_cache
 from relpose_ros.networks.registry import build_network
 from relpose_ros.networks.scene_coordinates.cells import CellRegressor
 from relpose_training.data.label_statistics import ImageStatistics
-from relpose_training.data.scene_changes import AugmentationRange
 from relpose_training.data.scene_views import SceneViews
 from relpose_training.data.shards import ShardSet
 from relpose_training.engine.device import Place
@@ -20,7 +19,8 @@ from relpose_training.recipes.scene_cells.described import DescribedCells, descr
 from relpose_training.recipes.scene_cells.fitting import fit_scene
 from relpose_training.recipes.scene_cells.module import SceneCellsModule
 from relpose_training.recipes.scene_coordinates import scoring
-from relpose_training.recipes.scene_coordinates.recipe import scene_info, views_of
+from relpose_training.recipes.scene_coordinates.recipe import scene_info
+from relpose_training.recipes.scene_images import split_of
 
 NETWORK = "scene_coordinates.cells"
 IMAGES = ImageStatistics((0.0,), (1.0,))
@@ -47,10 +47,7 @@ class SceneCellsRecipe(Recipe[SceneCellsConfig]):
 
     def training_data(self, place: Place) -> DescribedCells:
         config = self.config
-        changes = AugmentationRange(
-            config.augment_scale, config.augment_angle_deg, config.augment_light, config.augment_light, 0.0
-        )
-        plain, copied = self._views("train", place, None), self._views("train", place, changes)
+        plain, copied = (split_of(config, IMAGES, "train", place, augment=a) for a in (False, True))
         folder = describe_views(
             plain, copied, config.copies, config.stored_cells, config.seed, default_cache() / "described",
             self.progress,
@@ -58,10 +55,7 @@ class SceneCellsRecipe(Recipe[SceneCellsConfig]):
         return DescribedCells(folder, config.step_cells)
 
     def validation_data(self, place: Place) -> SceneViews:
-        return self._views("val", place, None)
-
-    def _views(self, split: str, place: Place, changes: AugmentationRange | None) -> SceneViews:
-        return views_of(self.config, IMAGES, split, place, changes)
+        return split_of(self.config, IMAGES, "val", place, augment=False)
 
     def summarise(self, scores: Scores) -> dict[str, float]:
         return scoring.summarise(scores)

@@ -14,16 +14,13 @@ from relpose_training.engine.replay_config import ReplayConfig
 from relpose_training.recipes.contrast import ContrastiveConfig
 from relpose_training.recipes.scene_coordinates.encoders import EncodersConfig
 from relpose_training.recipes.scene_coordinates.models import NetworkName, Uncertainty, network_of
-
-STRIDE = 8
+from relpose_training.recipes.scene_images import SceneImagesConfig
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class SceneCoordinatesConfig(EncodersConfig, ContrastiveConfig, ReplayConfig):
+class SceneCoordinatesConfig(SceneImagesConfig, EncodersConfig, ContrastiveConfig, ReplayConfig):
     """A network, its scene, and one of three stages. Raises ConfigurationError where they do not fit."""
 
-    data: str
-    """Folder or bucket with the shards of train and val (`relpose prepare scene`)."""
     stage: Literal["init", "end_to_end", "uncertainty"] = "init"
     """init: from labels or poses; end_to_end: through the robust estimator; uncertainty: a likelihood."""
     supervision: Literal["rgb", "coordinates", "depth"] = "coordinates"
@@ -40,19 +37,6 @@ class SceneCoordinatesConfig(EncodersConfig, ContrastiveConfig, ReplayConfig):
     2015), and learns from the first steps on; published draws them narrower, as DSAC* does."""
     start_from: Path | None = None
     """A checkpoint of the stage before: end_to_end and uncertainty need one."""
-    height: Positive = 480
-    """Short side of the images that the network is made for, px."""
-    canvas: tuple[Positive, Positive] | None = None
-    """Height and width of what the network sees in training, px, multiples of 8; unset: the whole usual image
-    of the set at `height`."""
-    augment_scale: Annotated[float, Field(ge=1, le=4)] = 1.5
-    """Images are scaled by 1/this to this, poses and labels with them; 1: not."""
-    augment_angle_deg: Annotated[float, Field(ge=0, le=180)] = 30.0
-    """Images are turned by up to this, either way, poses and labels with them."""
-    augment_light: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share by which brightness and contrast change."""
-    augment_tint: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share by which each colour changes, of networks that see colour."""
     mean_samples: Positive = 400
     """Images, spread over the set, whose known coordinates make the mean that the network starts from."""
     tolerance: Rate | None = None
@@ -85,13 +69,10 @@ class SceneCoordinatesConfig(EncodersConfig, ContrastiveConfig, ReplayConfig):
     """Of the expected pose error: a larger one counts by its root."""
     anchor_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     """Of the loss of init beside the expected pose error; 0: as published."""
-    licence: str = "not stated"
-    """Of the weights: what the licence of the data allows."""
 
     def __post_init__(self) -> None:
         network_of(self.network, self.uncertainty)
-        if self.canvas is not None and any(side % STRIDE for side in self.canvas):
-            raise ConfigurationError(f"expected a canvas of multiples of {STRIDE}, got {self.canvas}")
+        self.check_canvas()
         if self.stage != "init" and self.start_from is None:
             raise ConfigurationError(
                 f"stage={self.stage} goes on from a network that knows the scene: expected "

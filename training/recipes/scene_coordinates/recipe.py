@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from relpose_ros.checkpoints.scene import SceneInfo
 from relpose_ros.networks.registry import build_network
+from relpose_training.data.cell_labels import STRIDE
 from relpose_training.data.label_statistics import ImageStatistics
-from relpose_training.data.scene_changes import AugmentationRange, Normalisation
 from relpose_training.data.scene_views import SceneViews
 from relpose_training.data.shards import ShardSet
 from relpose_training.data.stream import Dataset
@@ -17,10 +17,11 @@ from relpose_training.engine.recipe import Recipe, Scores, TrainingModule
 from relpose_training.engine.replay_config import ReplayOptions
 from relpose_training.recipes.contrast import with_contrast, with_partners
 from relpose_training.recipes.scene_coordinates import scoring
-from relpose_training.recipes.scene_coordinates.config import STRIDE, SceneCoordinatesConfig
+from relpose_training.recipes.scene_coordinates.config import SceneCoordinatesConfig
 from relpose_training.recipes.scene_coordinates.models import NETWORKS, network_of
 from relpose_training.recipes.scene_coordinates.module import SceneCoordinateModule
 from relpose_training.recipes.scene_coordinates.start import begin
+from relpose_training.recipes.scene_images import split_of
 
 
 class SceneCoordinatesRecipe(Recipe[SceneCoordinatesConfig]):
@@ -55,18 +56,14 @@ class SceneCoordinatesRecipe(Recipe[SceneCoordinatesConfig]):
         return name, {**parameters, **self.config.encoder_parameters}
 
     def _training_views(self, place: Place) -> SceneViews:
-        config = self.config
-        changes = AugmentationRange(
-            config.augment_scale, config.augment_angle_deg, config.augment_light, config.augment_light,
-            config.augment_tint,
-        )  # fmt: skip
-        return self._views("train", place, changes)
+        return split_of(self.config, self._images, "train", place, augment=True)
 
     def validation_data(self, place: Place) -> SceneViews:
-        return self._views("val", place, None)
+        return split_of(self.config, self._images, "val", place, augment=False)
 
-    def _views(self, split: str, place: Place, changes: AugmentationRange | None) -> SceneViews:
-        return views_of(self.config, NETWORKS[self.config.network].images, split, place, changes)
+    @property
+    def _images(self) -> ImageStatistics:
+        return NETWORKS[self.config.network].images
 
     def summarise(self, scores: Scores) -> dict[str, float]:
         return scoring.summarise(scores)
@@ -79,34 +76,8 @@ class SceneCoordinatesRecipe(Recipe[SceneCoordinatesConfig]):
             "parameters": parameters,
             "licence": self.config.licence,
             "data": str(meta.get("source") or "not stated"),
-            "scene": scene_info(meta, NETWORKS[self.config.network].images, self.config.height).to_dict(),
+            "scene": scene_info(meta, self._images, self.config.height).to_dict(),
         }
-
-
-class OfAScene(Protocol):
-    """What configurations of all recipes of one scene have."""
-
-    @property
-    def data(self) -> str: ...
-    @property
-    def height(self) -> int: ...
-    @property
-    def canvas(self) -> tuple[int, int] | None: ...
-
-
-def views_of(
-    config: OfAScene, images: ImageStatistics, split: str, place: Place, changes: AugmentationRange | None
-) -> SceneViews:
-    """What one process sees of a split of a set, normalised by `images` and augmented by `changes`."""
-    shards = ShardSet(config.data, split)
-    return SceneViews(
-        shards,
-        shards.of_rank(place.rank, place.world),
-        canvas=config.canvas,
-        height=config.height,
-        normalisation=Normalisation(images.mean, images.deviation),
-        augmentation=changes,
-    )
 
 
 def scene_info(meta: Mapping[str, Any], images: ImageStatistics, height: int) -> SceneInfo:
