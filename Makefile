@@ -125,6 +125,16 @@ $(STAMPS)/learned: $(STAMPS)/package tools/reachable.py
 	$(PIP) $${index:+--extra-index-url "$$index"} -e '.[learned,training]' --no-build-isolation
 	@touch $@
 
+# torch_xla wants a torch of its own version, so it has an environment of its own.
+$(XLA)/.relpose/ready: requirements/xla.txt requirements/constraints.txt tools/find_python.sh setup.py setup.cfg
+	@python=$$(tools/find_python.sh) || exit 1; \
+	if [ ! -x $(XLA)/bin/python ]; then echo "setup: $(XLA) with $$python"; "$$python" -m venv $(abspath $(XLA)); fi
+	@echo "setup: torch and torch_xla 2.9.0 in $(XLA) (some 7 GB, minutes)"
+	@grep -v '^torch==' requirements/constraints.txt > $(XLA)/constraints.txt
+	@$(XLA)/bin/python -m pip install --disable-pip-version-check --quiet -c $(XLA)/constraints.txt -r requirements/xla.txt
+	@$(XLA)/bin/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --no-deps -e .
+	@mkdir -p $(XLA)/.relpose && touch $@
+
 $(STAMPS)/messages: $(STAMPS)/requirements $(MESSAGES) tools/build_interfaces.sh
 	@tools/build_interfaces.sh msg $(PREFIX) $(PREFIX)/build/relpose_msgs
 	@touch $@

@@ -255,3 +255,11 @@ def test_colcon_builds_both_packages(tmp_path):
     command = [install / "bin/relpose", "--version"]
     said = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert said.stdout == f"relpose {relpose_ros.__version__}\n", said.stderr
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "test-slow", "test-xla", "lint", "parity", "bench"])
+def test_every_target_knows_how_to_make_what_it_needs(target, tmp_path):
+    """As on a fresh machine: neither environment is there yet. Nothing is carried out."""
+    words = ["make", "--dry-run", target, f"VENV={tmp_path / 'venv'}", f"XLA={tmp_path / 'xla'}"]
+    done = subprocess.run(words, check=False, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
