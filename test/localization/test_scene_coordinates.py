@@ -189,7 +189,7 @@ def test_support_is_compared_as_a_multiple_of_what_is_needed(hall, drive) -> Non
     few = replace(found, evidence=replace(found.evidence, inliers=4))
     other = replace(found, method="structure", evidence=replace(found.evidence, inliers=6))
     arbiter = Arbiter(Calibration(min_inliers=30), ArbiterOptions(), {few.method: Calibration(min_inliers=5)})
-    assert "by scene_coordinates; 8 are needed" in arbiter.decide([other, few], "").reason
+    assert "by scene_coordinates; 15 are needed" in arbiter.decide([other, few], "").reason
 
 
 # --- what does not fit is refused
