@@ -88,3 +88,23 @@ def wall_folder(wall) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch) -> Callable[..., None]:
+    """`interrupt_at(8, 19)`: the 8th and 19th training step from here on raise KeyboardInterrupt."""
+    from relpose_training.engine.loop import Trainer
+
+    def interrupt(*numbers: int) -> None:
+        calls = []
+        original = Trainer.train_step
+
+        def interrupted(self, data, meter):
+            calls.append(self.step)
+            if len(calls) in numbers:
+                raise KeyboardInterrupt
+            return original(self, data, meter)
+
+        monkeypatch.setattr(Trainer, "train_step", interrupted)
+
+    return interrupt

@@ -40,8 +40,8 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Translate all images; returns the exit status."""
     from relpose_training.commands.progress import progress_line
+    from relpose_training.engine.device import find_device
     from relpose_training.recipes.cut.translation import translate_folder
-    from relpose_training.recipes.one_to_one.subject import find_device
 
     with progress_line() as progress:
         count = translate_folder(

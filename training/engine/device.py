@@ -220,3 +220,11 @@ def run_on_device(kind: str, worker: Callable[[Device], int]) -> int:
         return worker(device)
     finally:
         device.close()
+
+
+def find_device(name: str) -> torch.device:
+    """A torch device; auto takes a GPU where there is one. Raises ConfigurationError."""
+    has_gpu = torch.cuda.is_available()
+    if name == "cuda" and not has_gpu:
+        raise ConfigurationError("torch sees no GPU here; expected --device cpu")
+    return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")

@@ -71,19 +71,10 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-def test_a_stopped_run_goes_on_as_if_nothing_had_been(line, tmp_path, options, monkeypatch, weights):
+def test_a_stopped_run_goes_on_as_if_nothing_had_been(line, tmp_path, options, interrupt_at, weights):
     train(line(tmp_path / "whole", **options), device())
     recipe = line(tmp_path / "parts", **options)
-    calls = []
-    original = Trainer.train_step
-
-    def interrupted(self, data, meter):
-        calls.append(self.step)
-        if len(calls) in (8, 19, 27):
-            raise KeyboardInterrupt
-        return original(self, data, meter)
-
-    monkeypatch.setattr(Trainer, "train_step", interrupted)
+    interrupt_at(8, 19, 27)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             train(recipe, device())

@@ -9,7 +9,7 @@ import torch
 from relpose_ros.errors import ConfigurationError
 from relpose_training.data.stream import Dataset
 from relpose_training.engine.device import Place, TorchDevice
-from relpose_training.engine.loop import Trainer, train
+from relpose_training.engine.loop import train
 from relpose_training.engine.replay import ERRORS, Replay, probabilities_of, weighted_mean
 from relpose_training.engine.replay_config import ReplayOptions
 
@@ -174,19 +174,10 @@ def same(a, b):
 
 
 @pytest.mark.parametrize("options", [{}, {"accumulate": 2, "ema": 0.9}])
-def test_an_interrupted_run_equals_a_whole_one(replayed, tmp_path, options, monkeypatch, weights):
+def test_an_interrupted_run_equals_a_whole_one(replayed, tmp_path, options, interrupt_at, weights):
     train(replayed(tmp_path / "whole", **options), device())
     recipe = replayed(tmp_path / "parts", **options)
-    calls = []
-    original = Trainer.train_step
-
-    def interrupted(self, data, meter):
-        calls.append(self.step)
-        if len(calls) in (8, 19, 27):
-            raise KeyboardInterrupt
-        return original(self, data, meter)
-
-    monkeypatch.setattr(Trainer, "train_step", interrupted)
+    interrupt_at(8, 19, 27)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             train(recipe, device())

@@ -14,6 +14,7 @@ from relpose_ros.networks.one_to_one.blocks import CorrespondenceNetwork
 from relpose_ros.networks.one_to_one.candidates import CandidateNetwork
 from relpose_training.data.context_order import Order
 from relpose_training.data.shards import ShardSet
+from relpose_training.engine.device import find_device
 from relpose_training.losses.correspondence_classification import POSITIVE_BELOW
 from relpose_training.recipes.one_to_one.dataset import CorrespondencePairs, Layout
 from relpose_training.recipes.one_to_one.judgement import Judgement, judge
@@ -74,11 +75,3 @@ def load_subject(path: str | Path, device: str = "auto") -> Subject:
         trained.get("candidates"),
         float(trained.get("label_threshold", POSITIVE_BELOW)),
     )
-
-
-def find_device(name: str) -> torch.device:
-    """A torch device; auto takes a GPU where there is one. Raises ConfigurationError."""
-    has_gpu = torch.cuda.is_available()
-    if name == "cuda" and not has_gpu:
-        raise ConfigurationError("torch sees no GPU here; expected --device cpu")
-    return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")

@@ -74,7 +74,7 @@ def test_the_head_is_trained_but_not_saved(recipe, similarity, tmp_path):
     assert len(names) == len(set(names)) and not any(n.startswith("network.") for n in names)
 
 
-def test_a_run_with_all_of_it_equals_one_that_was_stopped(recipe, similarity, tmp_path, monkeypatch):
+def test_a_run_with_all_of_it_equals_one_that_was_stopped(recipe, similarity, tmp_path, interrupt_at):
     settings = {
         **CONTRAST,
         "similarity": similarity,
@@ -84,15 +84,7 @@ def test_a_run_with_all_of_it_equals_one_that_was_stopped(recipe, similarity, tm
         "ema": 0.9,
     }
     train(recipe(out=tmp_path / "whole", **settings), device())
-    original, calls = Trainer.train_step, []
-
-    def interrupted(self, data, meter):
-        calls.append(self.step)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return original(self, data, meter)
-
-    monkeypatch.setattr(Trainer, "train_step", interrupted)
+    interrupt_at(4)
     parts = recipe(out=tmp_path / "parts", **settings)
     with pytest.raises(KeyboardInterrupt):
         train(parts, device())

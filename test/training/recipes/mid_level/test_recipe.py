@@ -127,20 +127,10 @@ def test_a_run_goes_on_from_the_weights_of_another_set(recipe, tmp_path):
         other.start(other.module())
 
 
-def test_prioritised_replay_runs_and_can_be_stopped(recipe, tmp_path, monkeypatch):
-    from relpose_training.engine.loop import Trainer
-
+def test_prioritised_replay_runs_and_can_be_stopped(recipe, tmp_path, interrupt_at):
     settings = {"replay_every": 2, "steps": 6, "save_every": 3}
     train(recipe(out=tmp_path / "whole", **settings), device())
-    original, calls = Trainer.train_step, []
-
-    def interrupted(self, data, meter):
-        calls.append(self.step)
-        if len(calls) == 5:
-            raise KeyboardInterrupt
-        return original(self, data, meter)
-
-    monkeypatch.setattr(Trainer, "train_step", interrupted)
+    interrupt_at(5)
     parts = recipe(out=tmp_path / "parts", **settings)
     with pytest.raises(KeyboardInterrupt):
         train(parts, device())
