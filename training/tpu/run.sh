@@ -69,8 +69,12 @@ start() {
     [ -x "$root/venv/bin/relpose" ] || fail "relpose is not installed here: relpose tpu prepare"
     rm -f "$control/exit" "$control/pid" "$control/stopped"
     setsid nohup bash "$0" train "$@" >>"$control/log" 2>&1 </dev/null &
-    for _ in $(seq 50); do
-        [ -f "$control/pid" ] && { say "started: relpose train $* out=$out"; return 0; }
+    for _ in $(seq 300); do
+        # A short run may have ended before we looked.
+        if [ -f "$control/pid" ] || [ -f "$control/exit" ]; then
+            say "started: relpose train $* out=$out"
+            return 0
+        fi
         sleep 0.1
     done
     fail "did not start: see $control/log"
