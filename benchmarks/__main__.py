@@ -18,16 +18,20 @@ BENCHMARKS = {
     "stages": "every stage against a straightforward version of itself",
     "networks": "every network's forward pass: eager, compiled, ONNX Runtime, OpenVINO (minutes)",
     "training_throughput": "our shards, loader and training loop against a straightforward loop",
+    "matching_networks": "IMP and EIMP against exhaustive attention: time and memory by keypoints",
+    "matching_loader": "pairs of images for a matcher: our shards against a file an image and a file a pair",
     "threads": "BLAS with one thread and with two, on an idle and on a busy machine",
     "descriptor_size": "RootSIFT in 32 to 128 dimensions: correct matches and size",
-    "retrieval_index": "exact search against the HNSW graph",
+    "retrieval_backbones": "VGG16 with NetVLAD, the small trunk and VLAD: image to global descriptor",
+    "retrieval_index": "ways to search a million global descriptors: recall, memory, time",
+    "map_opening": "a map of many references: seconds until it answers, memory",
 }
 """Name of the module here -> what it measures. Each has `main(arguments)`."""
 
 QUICK: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("stages", ()),
     ("descriptor_size", ("--pairs", "20")),
-    ("retrieval_index", ("--sizes", "1000", "10000", "--queries", "50")),
+    ("retrieval_index", ("--sizes", "20000", "--queries", "50", "--only", "exact", "signatures", "HNSW")),
     ("training_throughput", ("--rounds", "2", "--steps", "4")),
     ("threads", ()),  # last: it makes the machine busy
 )

@@ -13,7 +13,7 @@ from relpose_ros.evaluation.consistency import Share
 Results = dict[str, Any]
 
 RECALLS = ("0.05m_5deg", "0.1m_5deg", "0.25m_2deg", "0.5m_5deg")
-STAGES = ("extract", "retrieve", "match", "prune", "solve", "refine", "relative")
+STAGES = ("extract", "describe", "retrieve", "match", "prune", "solve", "refine", "relative")
 
 
 def all_tables(results: Sequence[Results]) -> str:

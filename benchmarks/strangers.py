@@ -14,6 +14,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmarks.report import describe_machine
 from benchmarks.sources import DATA, fresh_map, limited, loose_images, scenes
 from benchmarks.stranger_tables import Trial, all_tables
@@ -37,11 +40,15 @@ class RecordingLocalizer(Localizer):
     last: tuple[Hypothesis, ...] = ()
 
     def localize_features(
-        self, features: Features, camera: Camera, beside: Sequence[Hypothesis] = ()
+        self,
+        features: Features,
+        camera: Camera,
+        beside: Sequence[Hypothesis] = (),
+        image: NDArray[np.uint8] | None = None,
     ) -> Localization:
         """As the localizer's own."""
         self.last = ()
-        return super().localize_features(features, camera, beside)
+        return super().localize_features(features, camera, beside, image)
 
     def hypotheses(
         self, query: Query, neighbours: list[Neighbour]

@@ -60,7 +60,7 @@ class Workload:
     @cached_property
     def candidates(self) -> NDArray[np.intp]:
         """Landmarks that the retrieved references see."""
-        neighbours = self.localizer.retrieve(self.features)
+        neighbours = self.localizer.retrieve(self.localizer.describe(self.features))
         return np.unique(np.concatenate([self.map.visible[n.index] for n in neighbours]))
 
     @cached_property

@@ -20,6 +20,7 @@ ARGUMENTS = {
     "qos_reliability": ("best_effort", "best_effort or reliable"),
     "profile": ("default", "default, fast or accurate"),
     "pruner": ("", "checkpoint of a correspondence network (features.pruner); default: none"),
+    "retrieval": ("", "what the map was built with (retrieval.checkpoint); default: the map's own VLAD"),
     "scene": ("", "checkpoint of a scene-coordinate network (scene.checkpoint); default: none"),
     "global_frame_id": ("map", "frame of the map"),
     "base_frame_id": ("base_link", "whose pose is published; none for the camera's own"),
@@ -41,7 +42,12 @@ PARAMETERS = (
 )
 """Arguments that are parameters of the node as they are."""
 
-FILES = {"map": "map", "pruner": "features.pruner", "scene": "scene.checkpoint"}
+FILES = {
+    "map": "map",
+    "pruner": "features.pruner",
+    "retrieval": "retrieval.checkpoint",
+    "scene": "scene.checkpoint",
+}
 """Arguments that name files -> parameter."""
 
 

@@ -22,6 +22,7 @@ ARGUMENTS = {
     "camera_info": ("", "CameraInfo topic; default: camera_info beside the image topic"),
     "profile": ("default", "default, fast or accurate"),
     "pruner": ("", "checkpoint of a correspondence network (features.pruner); default: none"),
+    "retrieval": ("", "what the map was built with (retrieval.checkpoint); default: the map's own VLAD"),
     "scene": ("", "checkpoint of a scene-coordinate network (scene.checkpoint); default: none"),
     "use_sim_time": ("false", "take time from /clock"),
 }
@@ -72,7 +73,8 @@ def node_parameters(given: dict[str, str]) -> dict[str, dict[str, object]]:
     common: dict[str, object] = {"use_sim_time": given["use_sim_time"] == "true"}
     mapped = common | {"map": _absolute(given["map"]), "profile": given["profile"]}
     matching = {"features.pruner": _absolute(given["pruner"])} if given["pruner"] else {}
-    nodes = {"retrieval": mapped, "relative_pose": mapped | matching}
+    describing = {"retrieval.checkpoint": _absolute(given["retrieval"])} if given["retrieval"] else {}
+    nodes = {"retrieval": mapped | describing, "relative_pose": mapped | matching}
     if given["scene"]:
         nodes["scene_coordinate"] = common | {"scene.checkpoint": _absolute(given["scene"])}
     return nodes

@@ -7,6 +7,8 @@ round, which may change a value by 1.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,9 @@ from relpose_ros.errors import ImageError
 
 _BITS = 22
 """Of the fraction of a weight: Pillow keeps 32 bits, less 8 of a pixel and 2 spare."""
+
+_BLOCK = 16
+"""Rows or columns that are made by one product of matrices."""
 
 
 def resize_bilinear(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
@@ -26,8 +31,13 @@ def resize_bilinear(image: NDArray[np.uint8], height: int, width: int) -> NDArra
             f"expected uint8 pixels (H, W) or (H, W, C) and a size of at least 1x1, got {image.dtype} "
             f"{image.shape} to become {width}x{height}"
         )
-    narrow = image if width == image.shape[1] else _resize_rows(image.swapaxes(0, 1), width).swapaxes(0, 1)
-    return np.ascontiguousarray(narrow if height == image.shape[0] else _resize_rows(narrow, height))
+    if image.ndim == 2:
+        narrow = image if width == image.shape[1] else _resize_columns(image, width)
+        return np.ascontiguousarray(narrow if height == image.shape[0] else _resize_rows(narrow, height))
+    if image.shape[:2] == (height, width):
+        return np.ascontiguousarray(image)
+    planes = [resize_bilinear(image[..., channel], height, width) for channel in range(image.shape[2])]
+    return np.stack(planes, axis=2)
 
 
 def resize_short_side(image: NDArray[np.uint8], length: int) -> NDArray[np.uint8]:
@@ -42,16 +52,35 @@ def short_side_size(height: int, width: int, length: int) -> tuple[int, int]:
     return int(length * height / shorter), int(length * width / shorter)
 
 
-def _resize_rows(image: NDArray[np.uint8], length: int) -> NDArray[np.uint8]:
-    """(N, ...) -> (length, ...) along the first axis."""
-    first, weights = _taps(image.shape[0], length)
-    total = np.full((length, *image.shape[1:]), 1 << (_BITS - 1), np.int32)
-    shape = (length,) + (1,) * (image.ndim - 1)
-    for tap in range(weights.shape[1]):
-        rows = image[np.minimum(first + tap, image.shape[0] - 1)].astype(np.int32)
-        total += rows * weights[:, tap].reshape(shape)
-    rounded: NDArray[np.uint8] = np.clip(total >> _BITS, 0, 255).astype(np.uint8)
-    return rounded
+def _resize_rows(plane: NDArray[np.uint8], length: int) -> NDArray[np.uint8]:
+    """(H, W) -> (length, W)."""
+    out = np.empty((length, plane.shape[1]), np.uint8)
+    for made, used, band in _bands(plane.shape[0], length):
+        out[made] = np.minimum(band @ plane[used].astype(np.float64) + 0.5, 255.0)
+    return out
+
+
+def _resize_columns(plane: NDArray[np.uint8], length: int) -> NDArray[np.uint8]:
+    """(H, W) -> (H, length)."""
+    out = np.empty((plane.shape[0], length), np.uint8)
+    for made, used, band in _bands(plane.shape[1], length):
+        out[:, made] = np.minimum(plane[:, used].astype(np.float64) @ band.T + 0.5, 255.0)
+    return out
+
+
+def _bands(before: int, after: int) -> Iterator[tuple[slice, slice, NDArray[np.float64]]]:
+    """Output pixels, the input pixels that they are made of, and the weights (outputs, inputs) of these.
+
+    Weights are whole numbers over a power of two: float64 adds their products without rounding, in any order.
+    """
+    first, weights = _taps(before, after)
+    taps = first[:, None] + np.arange(weights.shape[1])
+    for start in range(0, after, _BLOCK):
+        made = slice(start, min(start + _BLOCK, after))
+        low, high = int(taps[made][0, 0]), int(taps[made][-1, -1]) + 1
+        band = np.zeros((made.stop - start, high - low))
+        np.put_along_axis(band, taps[made] - low, weights[made] / float(1 << _BITS), axis=1)
+        yield made, slice(low, min(high, before)), band[:, : before - low]
 
 
 def _taps(before: int, after: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:

@@ -84,7 +84,8 @@ class Evidence:
     False when only a direction could be measured; `references`: how many took part;
     `view_change`: how far, in radians of parallax and turning, the nearest reference's view
     is from this one; `depth`: median distance to what was matched, in map units; `objection`:
-    what its own road holds against the hypothesis, in words.
+    what its own road holds against the hypothesis, in words; `rival_place`: a reference at a place that
+    looks alike and that the image does not disprove.
     """
 
     inliers: int
@@ -98,6 +99,7 @@ class Evidence:
     depth: float = 0.0
     residual_angle: float = 0.0
     objection: str = ""
+    rival_place: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +115,18 @@ class Hypothesis:
 
 
 @dataclass(frozen=True, eq=False)
+class Alternative:
+    """One of several places where the camera may be.
+
+    `covariance` (6, 6) is calibrated and speaks of this place alone; `share` (0..1) of the support of all.
+    """
+
+    map_from_camera: Rigid
+    covariance: Array
+    share: float
+
+
+@dataclass(frozen=True, eq=False)
 class Localization:
     """The answer to one frame.
 
@@ -120,7 +134,8 @@ class Localization:
     map's fixed axes; m^2, m*rad, rad^2; calibrated) are None when `state` is UNLOCALIZED.
     `confidence` in [0, 1] is the calibrated chance that the pose is right; `reason` says in
     words why there is no pose, or why it is degraded. `latency_ms` maps stage to milliseconds
-    and always has `total`.
+    and always has `total`. `alternatives`, strongest first: where the camera may be when it is UNLOCALIZED
+    because places look alike; there may be more such places.
     """
 
     state: State
@@ -135,6 +150,7 @@ class Localization:
     source: str = ""
     stamp: float = 0.0
     matches: Matches | None = None
+    alternatives: tuple[Alternative, ...] = ()
 
     @property
     def has_pose(self) -> bool:

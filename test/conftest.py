@@ -261,6 +261,38 @@ def scene_checkpoint(make_scene_checkpoint: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def make_retrieval_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Writes checkpoints of a small NetVLAD that was never trained; others for other seeds.
+
+    The arguments are fields of RetrievalInfo.
+    """
+    import torch
+
+    from relpose_ros.checkpoints.format import CheckpointInfo, write_checkpoint
+    from relpose_ros.checkpoints.retrieval import RetrievalInfo
+    from relpose_ros.networks.registry import build_network
+
+    name = "retrieval.netvlad_vgg16"
+    parameters = {"channels": [4, 6, 6, 8, 8], "clusters": 4}
+
+    def make(seed: int = 0, **fields: object) -> Path:
+        torch.manual_seed(seed)
+        known = {"dimension": 32, "height": 48, "width": 64, "output": "vlad", **fields}
+        retrieval = RetrievalInfo(**known).to_dict()
+        info = CheckpointInfo(name, parameters, licence="CC0-1.0", origin="a test", retrieval=retrieval)
+        path = tmp_path_factory.mktemp("retrieval") / f"places{seed}.safetensors"
+        return write_checkpoint(path, build_network(name, **parameters).state_dict(), info)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def retrieval_checkpoint(make_retrieval_checkpoint: Callable[..., Path]) -> Path:
+    """An untrained one: it tells images apart, though not as a trained one would."""
+    return make_retrieval_checkpoint()
+
+
+@pytest.fixture(scope="session")
 def onnx_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The ONNX files that a test run makes, away from the user's."""
     with pytest.MonkeyPatch.context() as patch:
@@ -298,6 +330,19 @@ def small_world(tmp_path_factory: pytest.TempPathFactory) -> SmallWorld:
     path = folder / "small.relmap"
     build_map(open_source(folder / "drive"), path, BuildOptions(calibration_samples=12))
     return SmallWorld(folder / "drive", path, folder / "drive" / "camera.yaml")
+
+
+@pytest.fixture(scope="session")
+def learned_map(small_world: SmallWorld, retrieval_checkpoint: Path, onnx_cache: Path) -> Path:
+    """A map of the same references whose global descriptors are those of `retrieval_checkpoint`."""
+    from relpose_ros.datasets.open import open_source
+    from relpose_ros.localization.mapping import build_map
+    from relpose_ros.maps.assemble import BuildOptions
+
+    path = small_world.map.with_name("learned.relmap")
+    options = BuildOptions(calibration_samples=12, retrieval=retrieval_checkpoint)
+    build_map(open_source(small_world.folder), path, options)
+    return path
 
 
 def _write_drive(folder: Path) -> None:

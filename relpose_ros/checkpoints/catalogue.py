@@ -63,7 +63,26 @@ NETVLAD = Release(
     "not stated; RelPose-GNN retrieves its neighbours with it", "retrieval.netvlad_vgg16_relu",
 )  # fmt: skip
 
-CATALOGUE: dict[str, Release] = {release.name: release for release in (*_openibl(), *_relpose_gnn(), NETVLAD)}
+TORCHVISION = "https://download.pytorch.org/models"
+IMAGENET = "ImageNet-1k (ILSVRC 2012)"
+
+TRUNKS = [
+    Release(
+        "timm:mobilenetv4-conv-small",
+        "https://huggingface.co/timm/mobilenetv4_conv_small.e2400_r224_in1k/resolve/main/model.safetensors",
+        "mobilenetv4_conv_small.e2400_r224_in1k.safetensors", IMAGENET, "retrieval.mobile", 15 * MEGABYTE,
+    ),
+    Release("torchvision:vgg16", f"{TORCHVISION}/vgg16-397923af.pth", "vgg16-397923af.pth", IMAGENET,
+            "retrieval.max_pool_vgg16", 553 * MEGABYTE, "397923af"),
+    Release("torchvision-caffe:vgg16", f"{TORCHVISION}/vgg16_features-amdegroot-88682ab5.pth",
+            "vgg16_features-amdegroot-88682ab5.pth", IMAGENET, "retrieval.max_pool_vgg16", 553 * MEGABYTE,
+            "88682ab5"),
+]  # fmt: skip
+"""What training starts from. OpenIBL's own start, converted from MatConvNet, has no address of its own."""
+
+CATALOGUE: dict[str, Release] = {
+    release.name: release for release in (*_openibl(), *_relpose_gnn(), NETVLAD, *TRUNKS)
+}
 """Name (`system:what`) -> where it is."""
 
 

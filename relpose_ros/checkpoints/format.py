@@ -39,6 +39,8 @@ class CheckpointInfo:
     metrics: dict[str, Any] = field(default_factory=dict)
     scene: dict[str, Any] = field(default_factory=dict)
     """Of networks that know one scene: frame, origin, bounds, how an image is fed (checkpoints/scene.py)."""
+    retrieval: dict[str, Any] = field(default_factory=dict)
+    """Of networks of global descriptors: how an image is fed, which output (checkpoints/retrieval.py)."""
     created: str = ""
     """ISO 8601, UTC."""
     version: int = VERSION

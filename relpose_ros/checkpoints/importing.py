@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from relpose_ros.checkpoints.containers import read_container
 from relpose_ros.checkpoints.format import CheckpointInfo, check_kinds, describe_difference, write_checkpoint
 from relpose_ros.checkpoints.publishers import Publisher, find_publisher
+from relpose_ros.checkpoints.retrieval_network import retrieval_header
 from relpose_ros.checkpoints.state_dicts import (
     MISFIT,
     empty_state,
@@ -61,6 +62,7 @@ def import_checkpoint(
         licence=options.licence or publisher.licence,
         origin=f"{options.origin or publisher.page}: {digests}",
         data=options.data,
+        retrieval=retrieval_header(network, parameters),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     write_checkpoint(out, state, info)
@@ -71,15 +73,12 @@ def _read_state(publisher: Publisher, paths: Sequence[Path]) -> dict[str, Tensor
     """The state dict in the publisher's files under our names."""
     from relpose_ros.checkpoints.retrieval_parts import assemble
 
-    parts = [extract_state_dict(read_container(path), str(path)) for path in paths]
-    if publisher.system == "retrieval":
-        state = assemble(parts)
-    elif len(parts) == 1:
-        state = parts[0]
-    else:
-        raise CheckpointError(f"weights of {publisher.name} are one file, got {len(parts)}")
+    if publisher.system != "retrieval" and len(paths) != 1:
+        raise CheckpointError(f"weights of {publisher.name} are one file, got {len(paths)}")
+    parts = [extract_state_dict(read_container(path), str(path), publisher.unused) for path in paths]
     try:
-        return publisher.translate(state)
+        parts = [publisher.translate(part) for part in parts]
+        return assemble(parts) if publisher.system == "retrieval" else parts[0]
     except MISFIT as error:
         what = " + ".join(map(str, paths))
         raise CheckpointError(f"{what}: these are no weights of {publisher.name} ({error!r})") from None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relpose_ros.checkpoints.format import CheckpointInfo, load_network, read_info
-from relpose_ros.checkpoints.runtimes import Arrays, Run, agree, run_in_onnxruntime, run_in_openvino
+from relpose_ros.checkpoints.runtimes import Arrays, Model, agree, run_in_onnxruntime, run_in_openvino
 from relpose_ros.datasets.download import sha256_of
 from relpose_ros.errors import ConfigurationError, DependencyError
 from relpose_ros.networks.registry import find_architecture
@@ -54,7 +54,7 @@ class Predictor:
         self._threads = threads
         self._cache = Path(cache) if cache is not None else default_cache()
         self._digest = sha256_of(self.checkpoint)
-        self._prepared: dict[Shape, Run] = {}
+        self._prepared: dict[Shape, Model] = {}
 
     @property
     def identity(self) -> str:
@@ -63,6 +63,15 @@ class Predictor:
 
     def __call__(self, *inputs: NDArray[Any]) -> Arrays:
         """The network's outputs for its inputs, batch first (see the network's `forward`)."""
+        return self._model(inputs)(*inputs)
+
+    def named(self, *inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The same by the names of the network's outputs."""
+        model = self._model(inputs)
+        return dict(zip(model.outputs, model(*inputs), strict=True))
+
+    def _model(self, inputs: Arrays) -> Model:
+        """The network, ready for inputs of these shapes."""
         shape = tuple((tuple(x.shape), x.dtype.name) for x in inputs)
         if shape not in self._prepared:
             prepare = self._prepare_torch if self.backend == "torch" else self._prepare_onnx
@@ -70,9 +79,9 @@ class Predictor:
             while len(self._prepared) >= MAX_SHAPES:  # each holds the weights once
                 self._prepared.pop(next(iter(self._prepared)))
             self._prepared[shape] = prepared
-        return self._prepared[shape](*inputs)
+        return self._prepared[shape]
 
-    def _prepare_torch(self, inputs: Arrays) -> Run:
+    def _prepare_torch(self, inputs: Arrays) -> Model:
         import torch
 
         network, _ = load_network(self.checkpoint)
@@ -84,9 +93,9 @@ class Predictor:
                 outputs = network(*(torch.from_numpy(np.ascontiguousarray(a)).to(device) for a in arrays))
             return tuple(output.cpu().numpy() for output in outputs)
 
-        return run
+        return Model(run, network.output_names)
 
-    def _prepare_onnx(self, inputs: Arrays) -> Run:
+    def _prepare_onnx(self, inputs: Arrays) -> Model:
         path = self._exported(inputs)
         if self.backend == "openvino":
             return run_in_openvino(path, self._threads)

@@ -27,6 +27,8 @@ class Publisher:
     page: str
     non_commercial: bool = False
     hints: tuple[tuple[str, str], ...] = ()
+    unused: tuple[str, ...] = ()
+    """What the names of tensors begin with that we have no use for: a classifier, whatever is in it."""
     names: str | None = None
     """Function that maps its state dict to our names, as "module below relpose_ros.networks:function"."""
 
@@ -55,6 +57,31 @@ PUBLISHERS = {
             hints=(("*", "retrieval.netvlad_vgg16"),),  # SFRS and the baselines save the same tensors
         ),
         Publisher("pytorch-netvlad", "retrieval", "MIT", "https://github.com/Nanne/pytorch-NetVlad"),
+        Publisher(
+            "timm",
+            "retrieval",
+            "Apache-2.0; trained on ImageNet",
+            "https://huggingface.co/timm/mobilenetv4_conv_small.e2400_r224_in1k",
+            unused=("conv_head.", "norm_head.", "classifier."),
+        ),
+        Publisher(
+            "torchvision",
+            "retrieval",
+            "BSD-3-Clause; trained on ImageNet",
+            "https://docs.pytorch.org/vision/main/models/vgg.html",
+            hints=(("*", "retrieval.max_pool_vgg16"),),
+            unused=("classifier.",),
+            names="retrieval.published_keys:rescaled_features",
+        ),
+        Publisher(
+            "torchvision-caffe",
+            "retrieval",
+            "BSD-3-Clause; VGG16 by Simonyan and Zisserman CC BY 4.0; trained on ImageNet",
+            "https://github.com/amdegroot/ssd.pytorch",
+            hints=(("*", "retrieval.max_pool_vgg16"),),
+            unused=("classifier.",),
+            names="retrieval.published_keys:features",
+        ),
         Publisher(
             "relpose-gnn",
             "relpose_gnn",

@@ -11,11 +11,13 @@ from relpose_ros.errors import CheckpointError, ConfigurationError
 if TYPE_CHECKING:
     from torch import Tensor
 
+LAST_STAGE = "blocks.4."
 TRUNK_KEY = re.compile(r"\d+\.(weight|bias)")
 
 KINDS = {
     "model": "a model's state dict",
-    "trunk": "VGG16 convolutions as converted from MatConvNet",
+    "trunk": "VGG16 convolutions (as converted from MatConvNet, or torchvision's)",
+    "mobile trunk": "MobileNetV4 as timm has it",
     "clusters": "VLAD cluster centres (centroids, descriptors)",
     "pca": "a PCA (U, lams, mu, Utmu)",
 }
@@ -29,15 +31,17 @@ def part_kind(part: State) -> str:
         return "pca"
     if {"centroids", "descriptors"} <= part.keys():
         return "clusters"
+    if "conv_stem.weight" in part:
+        return "mobile trunk"
     return "trunk" if all(TRUNK_KEY.fullmatch(name) for name in part) else "model"
 
 
 def assemble(parts: Sequence[State]) -> dict[str, Tensor]:
     """One model's state dict of what came in one or two files, in any order.
 
-    A model alone stays as it is, a trunk alone becomes the max-pooling network; a trunk and cluster centres
-    become an initial NetVLAD, a model and its PCA the one-step model with the whitening layer. Raises
-    CheckpointError for any other combination and for parts that do not fit each other.
+    A model alone stays as it is, a trunk alone becomes the max-pooling network (timm's: one with GeM); a
+    trunk and cluster centres become an initial NetVLAD, a model and its PCA the one-step model with the
+    whitening layer. Raises CheckpointError for any other combination and for parts that do not fit.
     """
     kinds = {part_kind(part): part for part in parts}
     found = sorted(map(part_kind, parts))
@@ -45,6 +49,10 @@ def assemble(parts: Sequence[State]) -> dict[str, Tensor]:
         return dict(kinds["model"])
     if found == ["trunk"]:
         return _as_trunk(kinds["trunk"])
+    if found == ["mobile trunk"]:
+        return {**_as_mobile(kinds["mobile trunk"]), "gem.p": _initial_power()}
+    if found == ["clusters", "mobile trunk"]:
+        return {**_as_mobile(kinds["mobile trunk"], cut=True), **_netvlad(kinds["clusters"])}
     if found == ["clusters", "trunk"]:
         return {**_as_trunk(kinds["trunk"]), **_netvlad(kinds["clusters"])}
     if found == ["model", "pca"]:
@@ -57,6 +65,18 @@ def assemble(parts: Sequence[State]) -> dict[str, Tensor]:
 
 def _as_trunk(trunk: State) -> dict[str, Tensor]:
     return {f"base_model.base.{name}": value for name, value in trunk.items()}
+
+
+def _as_mobile(trunk: State, cut: bool = False) -> dict[str, Tensor]:
+    """`cut`: without the last stage, which NetVLAD does without."""
+    kept = {name: value for name, value in trunk.items() if not (cut and name.startswith(LAST_STAGE))}
+    return {f"base_model.{name}": value for name, value in kept.items()}
+
+
+def _initial_power() -> Tensor:
+    from relpose_ros.networks.retrieval.gem import Gem
+
+    return Gem().p.detach()
 
 
 def _netvlad(clusters: State) -> dict[str, Tensor]:

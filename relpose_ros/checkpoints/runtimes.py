@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +14,45 @@ from numpy.typing import NDArray
 
 from relpose_ros.errors import DependencyError
 
+_WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
+"""Of ONNX Runtime: where weights are that are not in the model itself."""
+
 Arrays = tuple[NDArray[Any], ...]
 Run = Callable[..., Arrays]
 
 
-def run_in_onnxruntime(path: Path, threads: int | None = None) -> Run:
-    """The network of `path` on the CPU; `threads` bounds those of one call. Callable from several threads."""
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network in a runtime: `model(*arrays)` gives all its outputs, whose names are `outputs`."""
+
+    run: Run
+    outputs: tuple[str, ...]
+
+    def __call__(self, *arrays: NDArray[Any]) -> Arrays:
+        return self.run(*arrays)
+
+
+def run_in_onnxruntime(path: Path | bytes, threads: int | None = None) -> Model:
+    """The network of `path` on the CPU; `threads` bounds those of one call. Callable from several threads.
+
+    Given the bytes of such a file, weights that lie in another file beside it are not looked for.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    with tempfile.TemporaryDirectory(prefix="relpose.") as nothing:
+        if isinstance(path, bytes):  # else they would be looked for in the working directory
+            options.add_session_config_entry(_WEIGHTS_FOLDER, nothing)
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names = [x.name for x in session.get_inputs()]
-    return lambda *arrays: tuple(session.run(None, dict(zip(names, arrays, strict=True))))
+    return Model(
+        lambda *arrays: tuple(session.run(None, dict(zip(names, arrays, strict=True)))),
+        tuple(x.name for x in session.get_outputs()),
+    )
 
 
-def run_in_openvino(path: Path, threads: int | None = None) -> Run:
+def run_in_openvino(path: Path, threads: int | None = None) -> Model:
     """As `run_in_onnxruntime`, in float32. Raises DependencyError if OpenVINO is not installed."""
     try:
         import openvino
@@ -43,7 +68,7 @@ def run_in_openvino(path: Path, threads: int | None = None) -> Run:
         with one_at_a_time:
             return tuple(np.array(value) for value in model(list(arrays)).values())
 
-    return run
+    return Model(run, tuple(port.any_name for port in model.outputs))
 
 
 def disagreement(found: NDArray[Any], expected: NDArray[Any]) -> float:

@@ -25,11 +25,12 @@ MISFIT = (LookupError, ValueError)
 Shapes = dict[str, tuple[int, ...]]
 
 
-def extract_state_dict(content: Any, what: str) -> dict[str, Tensor]:
+def extract_state_dict(content: Any, what: str, unused: tuple[str, ...] = ()) -> dict[str, Tensor]:
     """The state dict in a checkpoint's nested dicts, with the names of wrappers stripped.
 
-    Raises CheckpointError, naming `what`, if there is none, or if a tensor in it is not dense, finite
-    numbers (sparse, quantised, without data, NaN).
+    Tensors whose names then begin with one of `unused` are left out, whatever they are. Raises
+    CheckpointError, naming `what`, if there is none, or if a tensor in it is not dense, finite numbers
+    (sparse, quantised, without data, NaN).
     """
     state = _find_state(content)
     if state is None:
@@ -38,11 +39,12 @@ def extract_state_dict(content: Any, what: str) -> dict[str, Tensor]:
             f"{what}: expected a state dict (names and tensors), bare or under one of {', '.join(NESTS)}; "
             f"found {found or 'an empty dict'}"
         )
+    state = {name: value for name, value in strip_wrappers(state).items() if not name.startswith(unused)}
     if unusable := [name for name, value in state.items() if not _is_dense(value)]:
         raise CheckpointError(
             f"{what}: expected dense tensors of finite numbers, found others: {', '.join(unusable[:6])}"
         )
-    return strip_wrappers(state)
+    return state
 
 
 def strip_wrappers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -66,8 +66,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def _add_import(parser: CommandParser) -> None:
     parser.add_argument(
-        "system", metavar="SYSTEM", help="whose weights: openibl, pytorch-netvlad, relpose-gnn, imp, "
-        "one-to-one, oanet, dsacstar, transpose, crossloc, kfnet",
+        "system", metavar="SYSTEM", help="whose weights: openibl, pytorch-netvlad, timm, torchvision, "
+        "torchvision-caffe, relpose-gnn, imp, one-to-one, oanet, dsacstar, transpose, crossloc, kfnet",
     )  # fmt: skip
     parser.add_argument(
         "files", metavar="FILE", nargs="+", type=Path,

@@ -36,6 +36,12 @@ SCENE_HELP = (
 )
 
 
+RETRIEVAL_HELP = (
+    "checkpoint (.safetensors), or YAML of an ONNX model, whose global descriptor retrieves references; the "
+    "one that the map was built with (default: VLAD of the map, without weights)"
+)
+
+
 def add_source_arguments(parser: argparse.ArgumentParser, *, positional: bool = True) -> None:
     """SOURCE, `--format` and `-o KEY=VALUE`."""
     if positional:
@@ -103,7 +109,7 @@ def make_camera(words: Sequence[str]) -> Camera:
 
 
 def add_map_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--map`, `--scene`, `--profile` and `--pruner`."""
+    """`--map`, `--scene`, `--profile`, `--pruner` and `--retrieval`."""
     parser.add_argument(
         "--map", type=Path, metavar="MAP", help="a map made by `relpose map build` (not needed with --scene)"
     )
@@ -112,13 +118,14 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
         "--profile", default="default", metavar="NAME", help="default, fast (less accurate) or accurate"
     )
     parser.add_argument("--pruner", type=Path, metavar="FILE", help=PRUNER_HELP)
+    parser.add_argument("--retrieval", type=Path, metavar="FILE", help=RETRIEVAL_HELP)
 
 
 def open_localizer(args: argparse.Namespace) -> tuple[Map | SceneAlone, Localizer | SceneLocalizer]:
     """The map and a localizer in it, as the arguments of `add_map_arguments` say; or a scene's alone.
 
     Raises ConfigurationError where neither is named, MapError, and CheckpointError for a pruner or a scene
-    that is none, or is of another place than the map.
+    that is none, or is of another place than the map, or a retrieval file that did not make the map.
     """
     if args.map is None:
         return _open_scene(args)
@@ -129,7 +136,8 @@ def open_localizer(args: argparse.Namespace) -> tuple[Map | SceneAlone, Localize
     from relpose_ros.localization.localizer import Localizer
     from relpose_ros.localization.options import options_for
 
-    return opened, Localizer(opened, options_for(args.profile, pruner=args.pruner, scene=args.scene))
+    files = {"pruner": args.pruner, "scene": args.scene, "retrieval": args.retrieval}
+    return opened, Localizer(opened, options_for(args.profile, **files))
 
 
 def _open_scene(args: argparse.Namespace) -> tuple[SceneAlone, SceneLocalizer]:
@@ -137,6 +145,8 @@ def _open_scene(args: argparse.Namespace) -> tuple[SceneAlone, SceneLocalizer]:
         raise ConfigurationError("expected --map MAP, or --scene FILE, or both; got neither")
     if args.pruner is not None:
         raise ConfigurationError("--pruner judges matches with a map; without --map there are none")
+    if args.retrieval is not None:
+        raise ConfigurationError("--retrieval finds references of a map; without --map there are none")
     from relpose_ros.localization.scene_coordinates import SceneLocalizer
 
     localizer = SceneLocalizer(args.scene, args.profile)

@@ -22,6 +22,7 @@ or the map cannot be used."""
 EXAMPLES = """\
 relpose localize --map office.relmap image.jpg --camera camera.yaml
 relpose localize --scene office.safetensors image.jpg --camera camera.yaml
+relpose localize --map office.relmap --retrieval places.safetensors image.jpg --camera camera.yaml
 relpose localize --map office.relmap a.jpg b.jpg --camera 525 525 319.5 239.5 640 480
 relpose localize --map office.relmap *.png --camera 525 525 319.5 239.5 640 480 -0.28 0.07 1e-4 0 --json"""
 

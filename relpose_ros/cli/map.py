@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relpose_ros.cli.inputs import add_source_arguments, open_from
+from relpose_ros.cli.inputs import RETRIEVAL_HELP, add_source_arguments, open_from
 from relpose_ros.cli.progress import progress_bar
 from relpose_ros.cli.tables import format_facts
 from relpose_ros.errors import ConfigurationError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 relpose map build my_images/ --out office.relmap
 relpose map build drive_bag/ -o image_topic=/camera/image_raw --out office.relmap
+relpose map build my_images/ --retrieval places.safetensors --out office.relmap
 relpose map info office.relmap
 relpose map add office.relmap new_images/ --out larger.relmap
 relpose map remove office.relmap 000017.jpg 000018.jpg --out smaller.relmap
@@ -45,7 +46,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="posed images -> map",
         description="Build a map from the posed images of SOURCE. Run again after an interruption, it goes\n"
         "on from where it was; --out appears only when it is whole.",
-        examples="\n".join(EXAMPLES.splitlines()[:2]),
+        examples="\n".join(EXAMPLES.splitlines()[:3]),
     )
     add_source_arguments(build)
     _add_out(build)
@@ -61,6 +62,13 @@ def add_parser(subparsers: Subparsers) -> None:
     add_source_arguments(add)
     _add_out(add)
     _add_build_options(add)
+    add.add_argument(
+        "--retrain-vlad",
+        action="store_true",
+        default=None,
+        help="learn VLAD and describe all references anew (default: keep the map's; it fits less well what "
+        "does not look like the map)",
+    )
     remove = actions.add_parser("remove", help="remove references by name")
     remove.add_argument("map", type=Path, metavar="MAP")
     remove.add_argument(
@@ -146,6 +154,8 @@ def made_text(made: Map) -> str:
             f"tested on its own references, each without its surroundings: "
             f"{found} of {calibration['tried']} localized"
         )
+    if note := facts.get("provenance", {}).get("note"):
+        lines.append(f"note: {note}")
     left_out = facts.get("provenance", {}).get("left_out") or {}
     if left_out:
         name, why = next(iter(left_out.items()))
@@ -164,6 +174,7 @@ def _add_build_options(parser: CommandParser, *, extracting: bool = True) -> Non
     group.add_argument(
         "--pair-neighbours", type=int, metavar="N", help="how many others each reference is matched with"
     )
+    group.add_argument("--retrieval", type=Path, metavar="FILE", help=RETRIEVAL_HELP)
     group.add_argument(
         "--calibration-samples", type=int, metavar="N", help="references held out to calibrate, at most"
     )

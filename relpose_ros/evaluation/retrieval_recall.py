@@ -15,6 +15,9 @@ Indices = NDArray[np.int64]
 AT = (1, 5, 10)
 """The N that the literature reports."""
 
+MISSED = -1
+"""Rank of the right answer where there is none."""
+
 VIEWS_OF_PLACE = 12
 """With one answer a place, so many times max(N) results are looked at: Tokyo 24/7 has 12 views a panorama."""
 
@@ -83,9 +86,21 @@ def recalls(
     if np.isnan(values).any():
         raise ConfigurationError("expected distances, got NaN; check the descriptors")
     looked_at = max(at) if places is None else max(at) * VIEWS_OF_PLACE
-    found = np.zeros(len(at))
+    ranks = []
     for ranking, right in zip(nearest_first(values, looked_at), positives, strict=True):
-        answers = ranking if places is None else first_of_each_place(ranking, places)
-        hits = np.isin(answers, np.asarray(right))
-        found += [bool(hits[:n].any()) for n in at]
-    return found / len(values)
+        ranks.append(first_right(ranking if places is None else first_of_each_place(ranking, places), right))
+    return recalls_of_ranks(np.array(ranks), at)
+
+
+def first_right(answers: ArrayLike, positives: ArrayLike) -> int:
+    """Rank, from 0, of the first of the answers (K,) that is among the positives (P,); else MISSED."""
+    right = np.flatnonzero(np.isin(np.asarray(answers), np.asarray(positives)))
+    return int(right[0]) if len(right) else MISSED
+
+
+def recalls_of_ranks(ranks: ArrayLike, at: Sequence[int] = AT) -> NDArray[np.float64]:
+    """Share of the ranks (Q,) of `first_right` that are among the first N, for each N; NaN if Q is 0."""
+    found = np.asarray(ranks)
+    if not len(found):
+        return np.full(len(at), np.nan)
+    return np.array([np.mean((found != MISSED) & (found < n)) for n in at])

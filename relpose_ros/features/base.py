@@ -16,18 +16,21 @@ class Features:
     """Local features of one image, strongest first.
 
     `keypoints` (N, 2) float32 pixels; `scales` (N,) keypoint diameters in pixels;
-    `descriptors` (N, D) float32, L2-normalised.
+    `descriptors` (N, D) float32, L2-normalised; `scores` (N,) what the detector says, or None where that was
+    not kept (a map).
     """
 
     keypoints: Array
     scales: Array
     descriptors: Array
+    scores: Array | None = None
 
     def __len__(self) -> int:
         return len(self.keypoints)
 
     def __getitem__(self, index: NDArray[np.integer] | NDArray[np.bool_] | slice) -> Features:
-        return Features(self.keypoints[index], self.scales[index], self.descriptors[index])
+        scores = None if self.scores is None else self.scores[index]
+        return Features(self.keypoints[index], self.scales[index], self.descriptors[index], scores)
 
 
 class Extractor(Protocol):
@@ -39,3 +42,12 @@ class Extractor(Protocol):
     def extract(self, image: NDArray[np.uint8]) -> Features:
         """Features of an image (H, W) grey or (H, W, 3) BGR, uint8. An empty result is fine."""
         ...
+
+
+def rank_scores(count: int) -> Array:
+    """Scores (N,) of keypoints from strongest to weakest: 1 for the first, falling evenly to 1 / N.
+
+    For networks that are fed scores: they mean the same for every detector, and a map, which keeps the order
+    of its keypoints but no scores, has them, too.
+    """
+    return np.asarray(1.0 - np.arange(count) / max(count, 1), np.float32)

@@ -14,7 +14,16 @@ def _root_sift(max_keypoints: int, scale: float) -> Extractor:
     return RootSift(max_keypoints, scale)
 
 
-EXTRACTORS: dict[str, Callable[[int, float], Extractor]] = {"rootsift64": _root_sift}
+def _plain_root_sift(max_keypoints: int, scale: float) -> Extractor:
+    from relpose_ros.features.sift import PlainRootSift
+
+    return PlainRootSift(max_keypoints, scale)
+
+
+EXTRACTORS: dict[str, Callable[[int, float], Extractor]] = {
+    "rootsift64": _root_sift,
+    "rootsift128": _plain_root_sift,
+}
 
 
 def make_extractor(name: str, max_keypoints: int, scale: float = 1.0) -> Extractor:

@@ -28,6 +28,9 @@ class RootSift:
 
     name = "rootsift64"
     dimension = COMPRESSED_DIMENSION
+    precise_upscale = True
+    """Without it, OpenCV's keypoints sit a quarter pixel off to the lower right: harmless between equal
+    images, a bias between a full and a half-sized one."""
 
     def __init__(self, max_keypoints: int = 2000, scale: float = 1.0) -> None:
         self.max_keypoints = max_keypoints
@@ -35,9 +38,7 @@ class RootSift:
 
     @cached_property
     def _sift(self) -> Any:
-        # Without the precise upscale, OpenCV's keypoints sit a quarter pixel off to the lower
-        # right: harmless between equal images, a bias between a full and a half-sized one.
-        return cv2.SIFT.create(self.max_keypoints, enable_precise_upscale=True)
+        return cv2.SIFT.create(self.max_keypoints, enable_precise_upscale=self.precise_upscale)
 
     def extract(self, image: NDArray[np.uint8]) -> Features:
         """Features of an image (H, W) or (H, W, 3); none at all on a blank one."""
@@ -54,8 +55,27 @@ class RootSift:
         pixels = np.reshape(cv2.KeyPoint.convert(keypoints), (-1, 2))[order]
         sizes = np.array([k.size for k in keypoints], np.float32)[order]
         pixels = (pixels + 0.5) / self.scale - 0.5
-        descriptors = compress(root_sift(raw[order]))
-        return Features(pixels.astype(np.float32), sizes / np.float32(self.scale), descriptors)
+        return Features(
+            pixels.astype(np.float32),
+            sizes / np.float32(self.scale),
+            self._describe(root_sift(raw[order])),
+            response[order].astype(np.float32),
+        )
+
+    def _describe(self, descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What becomes of RootSIFT descriptors (N, 128)."""
+        return compress(descriptors)
 
     def _nothing(self) -> Features:
-        return Features(*(np.zeros((0, *s), np.float32) for s in ((2,), (), (self.dimension,))))
+        return Features(*(np.zeros((0, *s), np.float32) for s in ((2,), (), (self.dimension,), ())))
+
+
+class PlainRootSift(RootSift):
+    """RootSIFT with all 128 numbers and OpenCV's own parameters, as published data and weights have it."""
+
+    name = "rootsift128"
+    dimension = 128
+    precise_upscale = False
+
+    def _describe(self, descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
+        return descriptors

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from relpose_ros.localization.calibration import Calibration
-from relpose_ros.types import Hypothesis, Localization, State
+from relpose_ros.types import Alternative, Hypothesis, Localization, State
 
 SCENE = "scene_coordinates"
 """The road whose network learned the place by itself: what it says is a second opinion."""
@@ -68,7 +68,11 @@ class Arbiter:
                 reasons.append(objection)
         opinions = [first for first in (_first(accepted, True), _first(accepted, False)) if first is not None]
         if not opinions:
-            return Localization(State.UNLOCALIZED, reasons[0] if reasons else otherwise)
+            return Localization(
+                State.UNLOCALIZED,
+                reasons[0] if reasons else otherwise,
+                alternatives=self._alternatives(hypotheses),
+            )
         if len(opinions) == 2 and (contradiction := self._contradiction(*opinions)):
             return Localization(State.UNLOCALIZED, contradiction)
         return self._accept(min(opinions, key=self._volume))
@@ -107,12 +111,28 @@ class Arbiter:
             )
         if evidence.spread < options.min_spread:
             return f"the matches cover {evidence.spread:.0%} of the image; too small a part to trust"
+        if evidence.rival_place:
+            return (
+                f"ambiguous: {evidence.inliers} matches speak for the place of {hypothesis.references[0]} "
+                f"and {evidence.rival_inliers} for that of {evidence.rival_place}, which looks alike"
+            )
         if evidence.rival_inliers > options.max_ambiguity * evidence.inliers:
             return (
                 f"ambiguous: {evidence.inliers} matches speak for one place and "
                 f"{evidence.rival_inliers} for another that looks alike"
             )
         return evidence.objection or self._vagueness(hypothesis, 1.0)
+
+    def _alternatives(self, hypotheses: list[Hypothesis]) -> tuple[Alternative, ...]:
+        """Places that each would be believed if it were not for one that looks alike."""
+        rivals = [h for h in hypotheses if h.evidence.rival_place]
+        alone = [h for h in rivals if self._objection(_unrivalled(h)) is None]
+        alone.sort(key=self._support, reverse=True)
+        total = sum(self._support(h) for h in alone)
+        return tuple(
+            Alternative(h.map_from_camera, self._calibration(h).covariance(h), self._support(h) / total)
+            for h in alone
+        )
 
     def _contradiction(self, scene: Hypothesis, other: Hypothesis) -> str | None:
         """Why two roads that both stand up cannot both be right, or None."""
@@ -165,6 +185,10 @@ class Arbiter:
             references=hypothesis.references,
             matches=hypothesis.matches,
         )
+
+
+def _unrivalled(hypothesis: Hypothesis) -> Hypothesis:
+    return replace(hypothesis, evidence=replace(hypothesis.evidence, rival_place="", rival_inliers=0))
 
 
 def _first(hypotheses: list[Hypothesis], of_scene: bool) -> Hypothesis | None:

@@ -17,6 +17,7 @@ from relpose_ros.localization.query import Query
 from relpose_ros.maps.bundle import Map
 from relpose_ros.maps.leave_out import leave_out
 from relpose_ros.progress import Progress, silent, tracked
+from relpose_ros.retrieval.describer import Elsewhere
 from relpose_ros.types import Hypothesis
 
 HELD_OUT_VIEW_CHANGES = (0.25, 0.5)
@@ -95,6 +96,11 @@ def _chance_support(map_: Map, index: int, features: Features) -> list[int]:
     )
     # What shows the same thing may not have been matched: keep clear of the whole surroundings.
     away = (shared == 0) & ((angle > np.deg2rad(90)) | (parallax > 3.0))
+    # Known look-alikes are not chance: a localizer compares them by themselves.
+    at_twins = np.zeros(len(map_.landmarks), np.bool_)
+    for twin in map_.twins_of.get(index, frozenset()):
+        at_twins[map_.visible[twin]] = True
+    away &= [not at_twins[v].any() for v in map_.visible]
     if away.sum() < 2:
         return []
     found = _best(leave_out(map_, np.flatnonzero(~away).tolist()), map_, index, features)
@@ -102,8 +108,8 @@ def _chance_support(map_: Map, index: int, features: Features) -> list[int]:
 
 
 def _best(part: Map, whole: Map, index: int, features: Features) -> Hypothesis | None:
-    localizer = Localizer(part, options_for("default"))
+    localizer = Localizer(part, options_for("default"), describer=Elsewhere(whole.described_by))
     query = Query.of(features, whole.cameras[index])
-    found, _ = localizer.hypotheses(query, localizer.retrieve(features))
+    found, _ = localizer.hypotheses(query, localizer.retrieve(whole.global_descriptors[index]))
     found = [h for h in found if h.method == "structure"]
     return found[0] if found else None

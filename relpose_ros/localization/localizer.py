@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from relpose_ros.errors import ConfigurationError
@@ -16,15 +18,17 @@ from relpose_ros.geometry.cameras import Camera
 from relpose_ros.localization.arbiter import SCENE, Arbiter
 from relpose_ros.localization.calibration import Calibration
 from relpose_ros.localization.circumstances import with_circumstances
+from relpose_ros.localization.describing import describer_for
 from relpose_ros.localization.options import LocalizerOptions, options_for
 from relpose_ros.localization.pairwise import RelativePose
 from relpose_ros.localization.query import Neighbour, Query
 from relpose_ros.localization.relative import RelativeLocalizer
+from relpose_ros.localization.rivals import Candidate, doubted, filled, judged, separate_places, twin_places
 from relpose_ros.localization.scene_evidence import check_fits
 from relpose_ros.localization.scene_road import Predicts, SceneRoad, open_predictor
 from relpose_ros.localization.structure import StructureLocalizer
 from relpose_ros.maps.bundle import Map
-from relpose_ros.retrieval.index import DescriptorIndex
+from relpose_ros.retrieval.describer import Describer, DescriberIdentity, Floats
 from relpose_ros.types import Frame, Hypothesis, Localization
 
 MIN_FEATURES = 20
@@ -34,10 +38,10 @@ MIN_FEATURES = 20
 class Localizer:
     """Localizes frames in a map. One call at a time; make one per thread.
 
-    `options` is a profile's name or LocalizerOptions; `pruner` and `scene` take the places of those whose
-    checkpoints they name. Raises ConfigurationError when this software lacks the map's feature type,
+    `options` is a profile's name or LocalizerOptions; `pruner`, `scene` and `describer` take the places of
+    those whose files they name. Raises ConfigurationError when this software lacks the map's feature type,
     CheckpointError when such a checkpoint is none of a pruner, or of no scene, or of another one than the
-    map's.
+    map's, or not the describer that the map was made with, MapError when that is not given.
     """
 
     def __init__(
@@ -46,13 +50,15 @@ class Localizer:
         options: LocalizerOptions | str = "default",
         pruner: Judge | None = None,
         scene: Predicts | None = None,
+        describer: Describer | None = None,
     ) -> None:
         self.map = map_
         self.options = options_for(options) if isinstance(options, str) else options
+        self._describer = describer_for(map_, self.options.retrieval, describer)
         prune = self._pruners(pruner)
         self.calibration = Calibration.from_dict(map_.calibration)
         self._extractor = make_extractor(map_.feature, self.options.max_keypoints, self.options.image_scale)
-        self._index = DescriptorIndex(map_.global_descriptors)
+        self._index = map_.retrieval_index
         self._structure = StructureLocalizer(map_, self.options.structure)
         self._structure_pruner = prune["structure"]
         self._relative = RelativeLocalizer(map_, self.options.relative, prune["relative"])
@@ -65,7 +71,7 @@ class Localizer:
         self._arbiter = Arbiter(self.calibration, self.options.arbiter, known)
         self._threads = ThreadpoolController()
         # Derived once, here: the first frame of a robot must not wait for it.
-        _ = map_.visible, map_.seen_from, map_.depth
+        _ = map_.visible, map_.seen_from, map_.depth, map_.twins_of
 
     def localize(self, frame: Frame) -> Localization:
         """The camera's pose in the map, or UNLOCALIZED with a reason. Same input, same answer."""
@@ -73,7 +79,7 @@ class Localizer:
         features = self.extract(frame)
         extracted = time.perf_counter()
         beside = self._by_scene(frame)
-        answer = self.localize_features(features, frame.camera, beside)
+        answer = self.localize_features(features, frame.camera, beside, frame.image)
         timings = {
             "extract": 1e3 * (extracted - start),
             **(self._scene.timings if self._scene is not None else {}),
@@ -86,11 +92,36 @@ class Localizer:
         """Local features of a frame, as the map's feature type has them."""
         return self._extractor.extract(frame.image)
 
-    def retrieve(self, features: Features) -> list[Neighbour]:
-        """The references that look most alike, best first."""
-        if not len(features):
+    @property
+    def described_by(self) -> DescriberIdentity:
+        """What describes frames and the map's references as a whole."""
+        return self._describer.identity
+
+    def describe(self, features: Features | None, image: NDArray[np.uint8] | None = None) -> Floats:
+        """Global descriptor (G,) of an image: by its features (VLAD), or by its pixels where that is learned.
+
+        Raises ImageError or ConfigurationError where what is needed is missing.
+        """
+        return self._describer.describe(image, features)
+
+    def retrieve_frame(self, frame: Frame) -> tuple[list[Neighbour], dict[str, float]]:
+        """The references that look most like a frame, best first, and milliseconds by stage."""
+        start = time.perf_counter()
+        features = None if self._describer.needs_image else self.extract(frame)
+        extracted = time.perf_counter()
+        with self._threads.limit(limits=1, user_api="blas"):
+            descriptor = self.describe(features, frame.image)
+            described = time.perf_counter()
+            found = self.retrieve(descriptor)
+        ended = time.perf_counter()
+        stages = {"extract": extracted - start, "describe": described - extracted}
+        stages |= {"retrieve": ended - described, "total": ended - start}
+        return found, {stage: 1e3 * seconds for stage, seconds in stages.items()}
+
+    def retrieve(self, descriptor: Floats) -> list[Neighbour]:
+        """The references whose global descriptors (G,) are most alike, best first; none to one of zeros."""
+        if not descriptor.any():
             return []
-        descriptor = self.map.vlad.encode(features.descriptors)
         count = min(self.options.neighbours, len(self.map))
         shortlist = min(4 * count, len(self.map)) if self.options.rerank else count
         index, score = (a[0] for a in self._index.search(descriptor[None], shortlist))
@@ -102,11 +133,16 @@ class Localizer:
         return [self._neighbour(int(i), float(s)) for i, s in zip(index, score, strict=True)]
 
     def localize_features(
-        self, features: Features, camera: Camera, beside: Sequence[Hypothesis] = ()
+        self,
+        features: Features,
+        camera: Camera,
+        beside: Sequence[Hypothesis] = (),
+        image: NDArray[np.uint8] | None = None,
     ) -> Localization:
         """Like `localize`, from features that were extracted elsewhere.
 
-        `beside`: hypotheses of roads that ask the image itself.
+        `beside`: hypotheses of roads that ask the image itself; `image`: needed where the map's global
+        descriptors are learned.
         """
         if len(features) < MIN_FEATURES:
             reason = (
@@ -118,10 +154,13 @@ class Localizer:
         # The matrices of one frame are small: BLAS threads gain little on an idle machine, and
         # on a busy robot they wait for each other ten times longer than the product takes.
         with self._threads.limit(limits=1, user_api="blas"):
-            neighbours = self.retrieve(features)
-        retrieved = 1e3 * (time.perf_counter() - start)
+            descriptor = self.describe(features, image)
+            described = time.perf_counter()
+            neighbours = self.retrieve(descriptor)
+        stages = {"describe": described - start, "retrieve": time.perf_counter() - described}
         answer = self.localize_with(features, camera, neighbours, beside)
-        return replace(answer, latency_ms={"retrieve": retrieved, **answer.latency_ms})
+        timings = {stage: 1e3 * seconds for stage, seconds in stages.items()}
+        return replace(answer, latency_ms={**timings, **answer.latency_ms})
 
     def localize_with(
         self,
@@ -141,12 +180,31 @@ class Localizer:
         self, query: Query, neighbours: list[Neighbour]
     ) -> tuple[list[Hypothesis], dict[str, float]]:
         """Guesses of all roads taken, with raw covariances, and milliseconds by stage."""
-        found, timings = self._by_structure(query, neighbours)
+        places = separate_places(self.map, neighbours)
+        found, timings = self._by_structure(query, places[0])
+        if any(n.index in self.map.twins_of for n in neighbours):
+            start = time.perf_counter()
+            found = self._among_twins(query, places, found)
+            timings["twins"] = 1e3 * (time.perf_counter() - start)
         if _support(found) < self.options.weak_below:
             start = time.perf_counter()
-            found += self._relative.hypotheses(query, neighbours)
+            relative = self._relative.hypotheses(query, places[0])
+            found += [doubted(self.map, h) for h in relative]
             timings["relative"] = 1e3 * (time.perf_counter() - start)
         return [with_circumstances(self.map, h, query.camera.focal) for h in found], timings
+
+    def _among_twins(
+        self, query: Query, places: list[list[Neighbour]], found: list[Hypothesis]
+    ) -> list[Hypothesis]:
+        """What was found at the first of `places`, and at others that look like it; all judged."""
+        first, options = query.strongest(self.options.first_keypoints), self.options.rivals
+        known = [n for place in places for n in place]
+        others = twin_places(self.map, known, lambda i: self._neighbour(i, 0.0))
+        candidates = [Candidate(h, places[0]) for h in found]
+        for place in [*places[1:], *others][: options.places]:
+            whole = filled(self.map, place, options.references, lambda i: self._neighbour(i, 0.0))
+            candidates += [Candidate(h, whole) for h in self._structure.hypotheses(first, whole)]
+        return judged(self.map, first, candidates, options)
 
     def _by_structure(
         self, query: Query, neighbours: list[Neighbour]

@@ -12,12 +12,16 @@ from typing import Any
 from relpose_ros import __version__
 from relpose_ros.datasets.base import Source
 from relpose_ros.errors import MapError
+from relpose_ros.localization.describing import describer_for
 from relpose_ros.localization.holdout import calibrate
 from relpose_ros.maps import edit
 from relpose_ros.maps.assemble import BuildOptions, Known, assemble
 from relpose_ros.maps.bundle import Map
 from relpose_ros.maps.extract import FeatureStore, extract_references
+from relpose_ros.maps.stored_index import inherit_index
 from relpose_ros.progress import Progress, silent
+from relpose_ros.retrieval.describer import Describer, open_describer
+from relpose_ros.retrieval.vlad import Vlad
 
 MIN_REFERENCES = 2
 
@@ -42,12 +46,16 @@ def build_map(
         )
     _check_out(out)
     store = FeatureStore(out)
-    references, left_out = extract_references(images, options, store, progress)
+    describer = _describer(options)
+    references, left_out = extract_references(images, options, store, progress, describer)
     if len(references) < MIN_REFERENCES:
         why = next(iter(left_out.values()), "")
         raise MapError(f"{source.path}: only {len(references)} of {len(images)} images can be used: {why}")
     provenance = _provenance(source, left_out)
-    map_ = assemble(references, source.name, source.metric, options, provenance, progress=progress)
+    learned = describer.identity if describer is not None else None
+    map_ = assemble(
+        references, source.name, source.metric, options, provenance, progress=progress, describer=learned
+    )
     features = [r.features for r in references]
     map_ = calibrate(map_, features, options.calibration_samples, progress=progress)
     saved = _finish(map_, out, start)
@@ -64,8 +72,9 @@ def add_references(
 ) -> Map:
     """A new map: the one at `map_path` and the references of `source`, in the same frame.
 
-    Only pairs with a new reference are matched. The calibration is fitted again, with the
-    stored features standing in for those of the old references.
+    Only pairs with a new reference are matched, and only new references are described: by the old map's VLAD
+    (unless `options.retrain_vlad`), or by what described the old ones, which `options.retrieval` names. The
+    calibration is fitted again, with the stored features standing in for those of the old references.
     """
     out, options, start = Path(out), options or BuildOptions(), time.perf_counter()
     old = Map.open(map_path)
@@ -75,15 +84,20 @@ def add_references(
     _check_out(out)
     store = FeatureStore(out)
     options = replace(options, feature=old.feature)
-    fresh, left_out = extract_references(source.references, options, store, progress)
+    describer = describer_for(old, options.retrieval)
+    fresh, left_out = extract_references(source.references, options, store, progress, describer)
     known = edit.known_references(old)
     references = [*known, *edit.renamed(fresh, taken=set(old.reference_names))]
-    provenance = {**_provenance(source, left_out), "added_to": old.provenance}
-    tracks = Known(tuple(edit.known_matches(old)), len(known))
-    map_ = assemble(references, old.name, old.metric, options, provenance, tracks, progress)
+    vlad = None if options.retrain_vlad else old.vlad
+    provenance = {
+        **_provenance(source, left_out), "added_to": old.provenance, **_vlad_facts(old, vlad, len(fresh)),
+    }  # fmt: skip
+    twins = tuple((i, j) for i, j in old.twins.tolist())
+    tracks = Known(tuple(edit.known_matches(old)), len(known), twins, vlad)
+    map_ = assemble(references, old.name, old.metric, options, provenance, tracks, progress, old.describer)
     features = [r.features for r in references]
     map_ = calibrate(map_, features, options.calibration_samples, progress=progress)
-    saved = _finish(map_, out, start)
+    saved = _finish(map_, out, start, old)
     store.remove()
     return saved
 
@@ -101,11 +115,17 @@ def merge_maps(
     options: BuildOptions | None = None,
     progress: Progress = silent,
 ) -> Map:
-    """One map out of several in the same frame; references are matched across them."""
+    """One map out of several in the same frame; references are matched across them.
+
+    Learned descriptors stay as they are, and must be of one maker (`options.retrieval` checks which); VLAD is
+    learned anew.
+    """
     start = time.perf_counter()
     _check_out(Path(out))
     maps = [Map.open(p) for p in paths]
     options = options or BuildOptions()
+    if options.retrieval is not None:
+        describer_for(maps[0], options.retrieval)
     merged = edit.merged(maps, options, progress)
     features = [merged.reference_features(i) for i in range(len(merged))]
     merged = calibrate(merged, features, options.calibration_samples, progress=progress)
@@ -129,10 +149,32 @@ def _provenance(source: Source, left_out: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _finish(map_: Map, out: Path, start: float) -> Map:
+def _describer(options: BuildOptions) -> Describer | None:
+    """The learned one that a new map is built with, if any."""
+    return open_describer(options.retrieval) if options.retrieval is not None else None
+
+
+def _vlad_facts(old: Map, kept: Vlad | None, added: int) -> dict[str, Any]:
+    """On how many references the VLAD was learned, and a note where that is few of those there are now."""
+    if kept is None:
+        return {}
+    learned = int(old.provenance.get("vlad_references", len(old)))
+    facts: dict[str, Any] = {"vlad_references": learned}
+    if len(old) + added > 2 * learned:
+        facts["note"] = (
+            f"the VLAD was learned from {learned} of the {len(old) + added} references; if retrieval is poor "
+            "in what was added, learn it anew: `relpose map add ... --retrain-vlad`"
+        )
+    return facts
+
+
+def _finish(map_: Map, out: Path, start: float, added_to: Map | None = None) -> Map:
     provenance = {
         **map_.provenance,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "build_seconds": round(time.perf_counter() - start, 2),
     }
-    return replace(map_, provenance=provenance).save(out)
+    map_ = replace(map_, provenance=provenance)
+    if added_to is not None:
+        inherit_index(map_, added_to)
+    return map_.save(out)

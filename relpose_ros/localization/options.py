@@ -9,6 +9,7 @@ from relpose_ros.errors import ConfigurationError
 from relpose_ros.geometry.scene_samples import SamplingOptions
 from relpose_ros.localization.arbiter import ArbiterOptions
 from relpose_ros.localization.pairwise import RelativeOptions
+from relpose_ros.localization.rivals import RivalOptions
 from relpose_ros.localization.scene_road import SceneOptions
 from relpose_ros.localization.structure import StructureOptions
 
@@ -26,6 +27,7 @@ class LocalizerOptions:
     the relative road always, of the structure road in one more try where it found less than
     `weak_below`; `pruner_threshold`: a match is kept whose weight (0..1) reaches it. `scene`: checkpoint
     of a network of scene coordinates whose pose the arbiter takes beside the others (None: there is none).
+    `retrieval`: file of the learned descriptor that the map was built with (`open_describer`; None: VLAD).
     """
 
     max_keypoints: int = 1500
@@ -39,9 +41,11 @@ class LocalizerOptions:
     pruner_threshold: float = 0.5
     pruned_roads: tuple[str, ...] = ("structure", "relative")
     scene: str | Path | None = None
+    retrieval: str | Path | None = None
     structure: StructureOptions = field(default_factory=StructureOptions)
     relative: RelativeOptions = field(default_factory=RelativeOptions)
     scene_road: SceneOptions = field(default_factory=SceneOptions)
+    rivals: RivalOptions = field(default_factory=RivalOptions)
     arbiter: ArbiterOptions = field(default_factory=ArbiterOptions)
 
 

@@ -15,6 +15,8 @@ from relpose_ros.features.base import Features
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.geometry.triangulation import Observations
+from relpose_ros.retrieval.describer import DescriberIdentity, vlad_identity
+from relpose_ros.retrieval.index import DescriptorIndex
 from relpose_ros.retrieval.vlad import Vlad
 
 Array = NDArray[np.float64]
@@ -51,8 +53,12 @@ class Map:
     """A prior map. Made by `build_map`, opened by `Map.open`; never changed in place.
 
     `reference_names` and everything per reference have the same order; `reference_poses` is a
-    batched `map_from_camera`. `global_descriptors` (R, G) belong to `vlad`. `metric` is False
-    where the source's unit is not the metre. `calibration` is read by the localizer.
+    batched `map_from_camera`. `global_descriptors` (R, G) were made by `vlad` or, where that is None,
+    by `describer`, whose weights are not in the map. Of a large map that was opened, `features`, landmarks
+    and global descriptors lie in its file: rows are read, and checked, when they are indexed (MapError if
+    they are damaged). `metric` is False where the source's unit is not the
+    metre. `calibration` is read by the localizer. `twins` (P, 2): pairs
+    of references that look alike and show different places (maps/aliases.py).
     """
 
     name: str
@@ -62,13 +68,15 @@ class Map:
     conditions: tuple[str, ...]
     cameras: tuple[Camera, ...]
     reference_poses: Rigid
-    features: tuple[ReferenceFeatures, ...]
+    features: Sequence[ReferenceFeatures]
     landmarks: Landmarks
-    vlad: Vlad
+    vlad: Vlad | None
     global_descriptors: NDArray[np.float32]
     calibration: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     path: Path | None = None
+    describer: DescriberIdentity | None = None
+    twins: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 2), np.int32))
 
     @classmethod
     def open(cls, path: str | Path) -> Map:
@@ -88,14 +96,32 @@ class Map:
         return len(self.reference_names)
 
     @property
+    def described_by(self) -> DescriberIdentity:
+        """Who made the global descriptors. Raises ValueError where that cannot be told."""
+        if self.vlad is not None and self.describer is None:
+            return vlad_identity(self.vlad)
+        if self.describer is None or self.vlad is not None:
+            raise ValueError("a map has either a VLAD or the name of what made its global descriptors")
+        return self.describer
+
+    @property
     def landmark_points(self) -> Array:
         """(L, 3) float64, metres."""
         return self.landmarks.points
 
     @cached_property
-    def visible(self) -> list[NDArray[np.int32]]:
+    def visible(self) -> Sequence[NDArray[np.int32]]:
         """For each reference, the landmarks it sees."""
         return [f.landmarks[f.landmarks >= 0] for f in self.features]
+
+    @cached_property
+    def twins_of(self) -> dict[int, frozenset[int]]:
+        """For each reference that has any, those elsewhere that look like it."""
+        found: dict[int, set[int]] = {}
+        for i, j in self.twins.tolist():
+            found.setdefault(i, set()).add(j)
+            found.setdefault(j, set()).add(i)
+        return {i: frozenset(twins) for i, twins in found.items()}
 
     @cached_property
     def observations(self) -> Observations:
@@ -121,6 +147,16 @@ class Map:
         columns = [np.bincount(seen.track, column, len(self.landmarks)) for column in offset.T]
         count = np.maximum(np.bincount(seen.track, minlength=len(self.landmarks)), 1)
         return np.stack(columns, axis=1) / count[:, None]
+
+    @cached_property
+    def sightings(self) -> int:
+        """How many keypoints see a landmark."""
+        return int(sum(len(v) for v in self.visible))
+
+    @cached_property
+    def retrieval_index(self) -> DescriptorIndex:
+        """The nearest of `global_descriptors`; of a large map it is stored in the file."""
+        return DescriptorIndex(self.global_descriptors)
 
     @cached_property
     def reference_distance(self) -> float:
@@ -172,12 +208,13 @@ class Map:
             "metric": self.metric,
             "references": len(self),
             "landmarks": len(self.landmarks),
-            "observations": int(sum(len(v) for v in self.visible)),
+            "observations": self.sightings,
             "bytes": size,
             "bytes_per_reference": round(size / max(1, len(self))),
             "build_seconds": self.provenance.get("build_seconds"),
             "feature": self.feature,
-            "descriptor": f"vlad{self.vlad.dimension}",
+            "descriptor": self.described_by.name,
+            "describer": self.described_by.to_dict(),
             "conditions": sorted(set(self.conditions)),
             "depth": self.depth,
             "reference_distance": self.reference_distance,

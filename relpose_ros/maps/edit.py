@@ -10,6 +10,7 @@ import numpy as np
 from relpose_ros.errors import MapError
 from relpose_ros.maps.assemble import BuildOptions, Known, assemble
 from relpose_ros.maps.bundle import Map
+from relpose_ros.maps.describe import common_describer
 from relpose_ros.maps.landmarks import Reference
 from relpose_ros.maps.leave_out import leave_out
 from relpose_ros.maps.tracks import PairMatches
@@ -17,11 +18,12 @@ from relpose_ros.progress import Progress
 
 
 def known_references(map_: Map) -> list[Reference]:
-    """The references of a map, with the features that it kept of them."""
+    """The references of a map, with the features and the global descriptors that it kept of them."""
+    rows = np.asarray(map_.global_descriptors)
     return [
-        Reference(name, camera, map_.reference_poses[i], map_.reference_features(i), condition)
-        for i, (name, camera, condition) in enumerate(
-            zip(map_.reference_names, map_.cameras, map_.conditions, strict=True)
+        Reference(name, camera, map_.reference_poses[i], map_.reference_features(i), condition, row)
+        for i, (name, camera, condition, row) in enumerate(
+            zip(map_.reference_names, map_.cameras, map_.conditions, rows, strict=True)
         )
     ]
 
@@ -81,16 +83,18 @@ def merged(maps: Sequence[Map], options: BuildOptions, progress: Progress) -> Ma
                 f"{first.path} has features {first.feature!r}, {other.path} has {other.feature!r}; "
                 "rebuild one of them with the other's"
             )
+    describer = common_describer(maps)
     references: list[Reference] = []
     matches: list[PairMatches] = []
+    twins: list[tuple[int, int]] = []
     for map_ in maps:
+        twins += [(i + len(references), j + len(references)) for i, j in map_.twins.tolist()]
         matches += known_matches(map_, offset=len(references))
         references += renamed(known_references(map_), {r.name for r in references})
     provenance = {"merged": [m.provenance for m in maps], "software": first.provenance.get("software")}
     options = replace(options, feature=first.feature)
-    return assemble(
-        references, first.name, first.metric, options, provenance, Known(tuple(matches)), progress
-    )
+    known = Known(tuple(matches), twins=tuple(twins))
+    return assemble(references, first.name, first.metric, options, provenance, known, progress, describer)
 
 
 def check_same_unit(first: bool, second: bool, first_name: str, second_name: str) -> None:

@@ -28,13 +28,17 @@ MIN_PAIR_MATCHES = 8
 
 @dataclass(frozen=True)
 class Reference:
-    """One image to map: its name, camera, `map_from_camera`, features and condition."""
+    """One image to map: its name, camera, `map_from_camera`, features and condition.
+
+    `descriptor` (G,): of the whole image, where something has described it already.
+    """
 
     name: str
     camera: Camera
     map_from_camera: Rigid
     features: Features
     condition: str = ""
+    descriptor: NDArray[np.float32] | None = None
 
 
 def match_pairs(
@@ -42,19 +46,39 @@ def match_pairs(
 ) -> list[PairMatches]:
     """Matches of each pair that agree with the epipolar geometry of the known poses."""
     rays = [r.camera.rays(r.features.keypoints) for r in references]
+    found = verified_matches(references, rays, tentative_matches(references, pairs, progress))
+    return [m for m in found if len(m.pairs)]
+
+
+def tentative_matches(
+    references: Sequence[Reference], pairs: Sequence[tuple[int, int]], progress: Progress
+) -> list[PairMatches]:
+    """Matches of each pair by descriptor alone."""
     found = []
     for i, j in tracked(pairs, progress, "matching"):
+        first, second = references[i].features, references[j].features
+        matches = match(first.descriptors, second.descriptors, MATCH_RATIO)
+        found.append(PairMatches(i, j, matches.pairs, matches.distances))
+    return found
+
+
+def verified_matches(
+    references: Sequence[Reference], rays: Sequence[Array], tentative: Sequence[PairMatches]
+) -> list[PairMatches]:
+    """Of each pair's matches those that agree with the known poses; none where they are too few.
+
+    `rays`: those (N, 2) of each reference's keypoints on z = 1.
+    """
+    found = []
+    for i, j, pairs, distances in tentative:
         first, second = references[i], references[j]
-        matches = match(first.features.descriptors, second.features.descriptors, MATCH_RATIO)
         second_from_first = second.map_from_camera.inverse() @ first.map_from_camera
         distance = sampson_distance(
-            essential_matrix(second_from_first),
-            rays[i][matches.pairs[:, 0]],
-            rays[j][matches.pairs[:, 1]],
+            essential_matrix(second_from_first), rays[i][pairs[:, 0]], rays[j][pairs[:, 1]]
         )
         good = distance * 0.5 * (first.camera.focal + second.camera.focal) < EPIPOLAR_ERROR_PX
-        if good.sum() >= MIN_PAIR_MATCHES:
-            found.append(PairMatches(i, j, matches.pairs[good], matches.distances[good]))
+        good &= good.sum() >= MIN_PAIR_MATCHES
+        found.append(PairMatches(i, j, pairs[good], distances[good]))
     return found
 
 
@@ -62,6 +86,15 @@ def triangulate_landmarks(
     references: Sequence[Reference], matches: Sequence[PairMatches]
 ) -> tuple[Landmarks, list[NDArray[np.int32]]]:
     """Landmarks, and for each reference which landmark each of its keypoints sees (-1: none)."""
+    points, covariances, seen = where_seen(references, matches)
+    descriptors = mean_descriptors([r.features.descriptors for r in references], seen, len(points))
+    return Landmarks(points, covariances, descriptors), seen
+
+
+def where_seen(
+    references: Sequence[Reference], matches: Sequence[PairMatches]
+) -> tuple[Array, Array, list[NDArray[np.int32]]]:
+    """Points (L, 3), covariances (L, 3, 3), and which point each keypoint of each reference sees (or -1)."""
     tracks = build_tracks(matches, [len(r.features) for r in references])
     count = max((int(t.max(initial=-1)) for t in tracks), default=-1) + 1
     observations = _observations(references, tracks)
@@ -69,8 +102,7 @@ def triangulate_landmarks(
     good = np.isfinite(points).all(axis=1) & np.isfinite(covariances).all(axis=(1, 2))
     number = np.where(good, np.cumsum(good) - 1, -1)
     seen = _split(np.where(used, number[observations.track], -1), tracks)
-    descriptors = mean_descriptors([r.features.descriptors for r in references], seen, int(good.sum()))
-    return Landmarks(points[good], covariances[good], descriptors), seen
+    return points[good], covariances[good], seen
 
 
 def mean_descriptors(

@@ -29,10 +29,16 @@ def leave_out(map_: Map, removed: Sequence[int]) -> Map:
         conditions=tuple(map_.conditions[i] for i in kept),
         cameras=tuple(map_.cameras[i] for i in kept),
         reference_poses=map_.reference_poses[kept],
-        features=tuple(_renumber(map_.features[i], number) for i in kept),
+        features=tuple(_renumber(map_.features[i], number) for i in kept.tolist()),
         landmarks=landmarks,
         global_descriptors=map_.global_descriptors[kept],
+        twins=_twins_left(map_.twins, gone),
     )
+
+
+def _twins_left(twins: NDArray[np.int32], gone: NDArray[np.bool_]) -> NDArray[np.int32]:
+    number = np.cumsum(~gone) - 1
+    return np.asarray(number[twins[~gone[twins].any(axis=1)]], np.int32)
 
 
 def _renumber(features: ReferenceFeatures, number: NDArray[np.int32]) -> ReferenceFeatures:
@@ -44,7 +50,7 @@ def _renumber(features: ReferenceFeatures, number: NDArray[np.int32]) -> Referen
 def _without(map_: Map, gone: NDArray[np.bool_]) -> tuple[Landmarks, NDArray[np.int32]]:
     """Landmarks left, and old landmark -> new one or -1."""
     touched = np.zeros(len(map_.landmarks), np.bool_)
-    for index in np.flatnonzero(gone):
+    for index in np.flatnonzero(gone).tolist():
         touched[map_.visible[index]] = True
     owner = np.repeat(np.arange(len(map_)), [len(v) for v in map_.visible])
     observations = map_.observations

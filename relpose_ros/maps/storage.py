@@ -1,4 +1,8 @@
-"""The `*.relmap` file: HDF5, versioned, checksummed, written whole or not at all."""
+"""The `*.relmap` file: HDF5, versioned, checksummed, written whole or not at all.
+
+A small map is read and checked at once. Of a large one only what every query needs is: the rest is
+read, and checked, when it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,36 @@ import itertools
 import json
 import os
 import tempfile
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from relpose_ros.errors import CameraError, MapError
 from relpose_ros.features.compression import dequantize, quantize
-from relpose_ros.geometry.cameras import DISTORTION_SIZES, Camera
 from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.maps import lazy as parts
+from relpose_ros.maps.blocks import BlockFile
 from relpose_ros.maps.bundle import Landmarks, Map, ReferenceFeatures
-from relpose_ros.maps.seal import SCHEMA_VERSION, SEAL_BYTES, check_seal, seal
+from relpose_ros.maps.camera_rows import camera_rows, cameras_of
+from relpose_ros.maps.hdf5 import plain_value, write_hdf5
+from relpose_ros.maps.landmark_rows import covariances_of, derived_about, derived_arrays, landmark_arrays
+from relpose_ros.maps.rows import SUBPIXEL, pixels
+from relpose_ros.maps.seal import SCHEMA_VERSION, schema_version, seal
+from relpose_ros.maps.stored_index import DESCRIPTORS, index_about, index_arrays, stored_index
+from relpose_ros.maps.version_1 import read_version_1
+from relpose_ros.retrieval.describer import DescriberIdentity
+from relpose_ros.retrieval.index import EXACT_LIMIT
 from relpose_ros.retrieval.vlad import Vlad
 
-if TYPE_CHECKING:
-    import h5py
+Arrays = Mapping[str, NDArray[Any]]
 
-_MODELS = tuple(DISTORTION_SIZES)
-_SUBPIXEL = 32.0
-"""Keypoints are stored in 1/32 pixel: an order finer than their noise, up to 2047 pixels."""
+WHOLE_BYTES = 64 << 20
+"""A map file of up to this size is read, and checked, at once."""
 
 
 def write_map(map_: Map, path: Path) -> None:
@@ -36,12 +49,18 @@ def write_map(map_: Map, path: Path) -> None:
     """
     if not path.parent.is_dir():
         raise MapError(f"{path}: the folder {path.parent} does not exist; make it first")
+    arrays, about = map_arrays(map_), map_about(map_)
+    signatures = map_.retrieval_index.signatures if len(map_) > EXACT_LIMIT else None
+    arrays |= index_arrays(signatures)
+    about |= index_about(signatures, arrays[DESCRIPTORS])
+    if sum(array.nbytes for array in arrays.values()) > WHOLE_BYTES:
+        arrays, about = arrays | derived_arrays(map_), about | derived_about(map_)
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         os.close(handle)
         temporary = Path(name)
         try:
-            _write_hdf5(temporary, _to_arrays(map_), _about(map_))
+            write_hdf5(temporary, arrays, about)
             seal(temporary)
             temporary.chmod(0o644)
             temporary.replace(path)
@@ -53,56 +72,49 @@ def write_map(map_: Map, path: Path) -> None:
         ) from error
 
 
-def read_map(path: Path) -> Map:
-    """Read and check a map bundle; MapError says what is wrong and what to do."""
+def read_map(path: Path, lazy: bool | None = None) -> Map:
+    """Read and check a map bundle; MapError says what is wrong and what to do.
+
+    `lazy`: read of it only what every query needs, and the rest, where it lies, when it is asked for. None:
+    where the file has more than WHOLE_BYTES.
+    """
     if not path.is_file():
         raise MapError(f"{path}: no such map; build one with `relpose map build SOURCE --out {path}`")
     try:
-        check_seal(path)
-        arrays, about = _read_hdf5(path)
-        return replace(_from_arrays(arrays, about), path=path)
+        return _read(path, lazy)
     except OSError as error:
         raise MapError(
             f"{path}: cannot be read ({error}); check that you may read it, or copy it again"
         ) from error
-    except (KeyError, ValueError, IndexError, TypeError, AttributeError, CameraError) as error:
+    except (KeyError, ValueError, IndexError, TypeError, AttributeError, CameraError, zlib.error) as error:
         raise MapError(f"{path}: the parts of this map do not fit together ({error}); rebuild it") from error
 
 
-def _write_hdf5(path: Path, arrays: dict[str, NDArray[Any]], about: dict[str, Any]) -> None:
-    import h5py
-
-    with h5py.File(path, "w", userblock_size=SEAL_BYTES) as file:
-        for name, array in arrays.items():
-            packing = {"compression": "gzip", "shuffle": True} if array.nbytes > 512 else {}
-            file.create_dataset(name, data=array, **packing)
-        # Long texts go into datasets: HDF5 attributes end at 64 kB.
-        for name, value in about.items():
-            file.create_dataset(f"about/{name}", data=value)
-
-
-def _read_hdf5(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        about = {name: _plain(item[()]) for name, item in file["about"].items()}
-        names = [name for name in _leaves(file) if not name.startswith("about/")]
-        return {name: np.asarray(file[name]) for name in names}, about
-
-
-def _leaves(file: h5py.File) -> list[str]:
-    import h5py
-
-    names: list[str] = []
-    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-    return names
+def _read(path: Path, lazy: bool | None) -> Map:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if schema_version(path, handle) == 1:
+            return replace(_from_arrays(*read_version_1(path, handle)), path=path)
+        size, file = os.fstat(handle).st_size, BlockFile(path, os.dup(handle))
+    finally:
+        os.close(handle)
+    file.check_others()
+    arrays = parts.StoredArrays(file)
+    about = {n.removeprefix("about/"): plain_value(arrays[n]) for n in arrays if n.startswith("about/")}
+    if size > WHOLE_BYTES if lazy is None else lazy:
+        landmarks = parts.stored_landmarks(file)
+        features = parts.stored_features(file, landmarks)
+        opened = _assembled(arrays, about, landmarks, features, parts.stored_descriptors(file))
+    else:
+        opened = _from_arrays({name: arrays[name] for name in arrays}, about)
+    opened = replace(opened, path=path)
+    parts.remember_derived(opened, file, about)
+    vars(opened)["retrieval_index"] = stored_index(file, about, opened.global_descriptors)
+    return opened
 
 
-def _plain(value: Any) -> Any:
-    return value.decode() if isinstance(value, bytes) else value.item()
-
-
-def _about(map_: Map) -> dict[str, Any]:
+def map_about(map_: Map) -> dict[str, Any]:
+    """Texts and numbers `about/*`."""
     return {
         "schema_version": SCHEMA_VERSION,
         "name": map_.name,
@@ -112,10 +124,12 @@ def _about(map_: Map) -> dict[str, Any]:
         "conditions": json.dumps(map_.conditions),
         "calibration": json.dumps(map_.calibration),
         "provenance": json.dumps({**map_.provenance, "schema_version": SCHEMA_VERSION}),
+        **({} if map_.describer is None else {"describer": json.dumps(map_.describer.to_dict())}),
     }
 
 
-def _to_arrays(map_: Map) -> dict[str, NDArray[Any]]:
+def map_arrays(map_: Map) -> dict[str, NDArray[Any]]:
+    """The datasets of a map by name."""
     features = map_.features
     landmarks = np.concatenate([f.landmarks for f in features])
     descriptors = np.concatenate([f.descriptors for f in features])
@@ -124,32 +138,62 @@ def _to_arrays(map_: Map) -> dict[str, NDArray[Any]]:
         "origin": origin,
         "references/rotation_xyzw": map_.reference_poses.rotation_xyzw,
         "references/translation": map_.reference_poses.translation,
-        "references/camera": np.array([_camera_row(c) for c in map_.cameras]),
+        "references/camera": camera_rows(map_.cameras),
+        "references/twins": map_.twins,
         "references/global_descriptor": map_.global_descriptors.astype(np.float16),
         "keypoints/offset": np.cumsum([0, *[len(f.keypoints) for f in features]]).astype(np.int64),
+        "keypoints/loose_offset": np.cumsum([0, *[(f.landmarks < 0).sum() for f in features]]).astype(
+            np.int64
+        ),
         "keypoints/pixel": np.round(
-            (np.concatenate([f.keypoints for f in features]) + 0.5) * _SUBPIXEL
+            (np.concatenate([f.keypoints for f in features]) + 0.5) * SUBPIXEL
         ).astype(np.uint16 if max(max(c.width, c.height) for c in map_.cameras) < 2047 else np.uint32),
         "keypoints/landmark": landmarks.astype(np.int32),
         "keypoints/descriptor": quantize(descriptors[landmarks < 0]),
-        "landmarks/point": (map_.landmarks.points - origin).astype(np.float32),
-        "landmarks/covariance_factor": _factors(map_.landmarks.covariances),
-        "landmarks/descriptor": quantize(map_.landmarks.descriptors),
-        "vlad/centres": map_.vlad.centres.astype(np.float32),
-        "vlad/mean": map_.vlad.mean.astype(np.float32),
-        "vlad/basis": map_.vlad.basis.astype(np.float16),
+        **landmark_arrays(map_, origin),
+        **({} if map_.vlad is None else _vlad_arrays(map_.vlad)),
     }
 
 
-def _from_arrays(arrays: dict[str, NDArray[Any]], about: dict[str, Any]) -> Map:
+def _vlad_arrays(vlad: Vlad) -> dict[str, NDArray[Any]]:
+    return {
+        "vlad/centres": vlad.centres.astype(np.float32),
+        "vlad/mean": vlad.mean.astype(np.float32),
+        "vlad/basis": vlad.basis.astype(np.float16),
+    }
+
+
+def _described_by(arrays: Arrays, about: dict[str, Any]) -> dict[str, Any]:
+    """The map's VLAD, or the identity of what made its global descriptors; maps of old have the former."""
+    if about.get("describer"):
+        return {"vlad": None, "describer": DescriberIdentity.from_dict(json.loads(about["describer"]))}
+    centres, mean, basis = (arrays[f"vlad/{name}"] for name in ("centres", "mean", "basis"))
+    return {"vlad": Vlad(centres, mean, basis.astype(np.float32))}
+
+
+def _from_arrays(arrays: Arrays, about: dict[str, Any]) -> Map:
     landmarks = _landmarks(arrays)
+    descriptors = arrays[DESCRIPTORS].astype(np.float32)
+    return _assembled(arrays, about, landmarks, _features(arrays, landmarks), descriptors)
+
+
+def _assembled(
+    arrays: Arrays,
+    about: dict[str, Any],
+    landmarks: Landmarks,
+    features: Sequence[ReferenceFeatures],
+    global_descriptors: NDArray[np.float32],
+) -> Map:
     names = tuple(json.loads(about["reference_names"]))
-    cameras = tuple(_camera(row) for row in arrays["references/camera"])
+    cameras = cameras_of(arrays["references/camera"])
+    if not len(landmarks.points) == len(landmarks.covariances) == len(landmarks.descriptors):
+        raise ValueError(f"{len(landmarks.points)} landmarks, {len(landmarks.covariances)} covariances")
     poses = Rigid.from_quaternion(arrays["references/rotation_xyzw"], arrays["references/translation"])
-    features = _features(arrays, landmarks)
-    if not len(names) == len(cameras) == len(features) == len(poses.translation):
+    if not len(names) == len(cameras) == len(features) == len(poses.translation) == len(global_descriptors):
         raise ValueError(f"{len(names)} names, {len(cameras)} cameras, {len(features)} feature sets")
-    vlad = Vlad(arrays["vlad/centres"], arrays["vlad/mean"], arrays["vlad/basis"].astype(np.float32))
+    twins = arrays["references/twins"] if "references/twins" in arrays else np.zeros((0, 2), np.int32)
+    if twins.size and not 0 <= twins.min() <= twins.max() < len(names):
+        raise ValueError(f"twins name reference {twins.max()}, but there are {len(names)}")
     return Map(
         name=about["name"],
         metric=bool(about["metric"]),
@@ -160,37 +204,22 @@ def _from_arrays(arrays: dict[str, NDArray[Any]], about: dict[str, Any]) -> Map:
         reference_poses=poses,
         features=features,
         landmarks=landmarks,
-        vlad=vlad,
-        global_descriptors=arrays["references/global_descriptor"].astype(np.float32),
+        **_described_by(arrays, about),
+        global_descriptors=global_descriptors,
         calibration=json.loads(about["calibration"]),
         provenance=json.loads(about["provenance"]),
+        twins=twins,
     )
 
 
-def _landmarks(arrays: dict[str, NDArray[Any]]) -> Landmarks:
-    stored = arrays["landmarks/covariance_factor"].astype(np.float64)
-    factor = np.zeros((len(stored), 3, 3))
-    factor[:, *np.tril_indices(3)] = stored[:, 1:] * np.exp2(stored[:, :1])
-    covariances = factor @ factor.transpose(0, 2, 1)
+def _landmarks(arrays: Arrays) -> Landmarks:
     points = arrays["landmarks/point"].astype(np.float64) + arrays["origin"]
+    covariances = covariances_of(arrays["landmarks/covariance_factor"])
     return Landmarks(points, covariances, dequantize(arrays["landmarks/descriptor"]))
 
 
-def _factors(covariances: NDArray[np.float64]) -> NDArray[np.float16]:
-    """Lower Cholesky factors (L, 1 + 6): a binary exponent, and six entries of order one.
-
-    Half precision keeps three digits of a standard deviation, which is all it means; the
-    exponent keeps points at infinity and objects of a millimetre in its range.
-    """
-    scale = np.sqrt(np.trace(covariances, axis1=1, axis2=2) / 3)
-    exponent = np.ceil(np.log2(np.maximum(scale, 1e-30)))[:, None]
-    normed = covariances / np.exp2(2 * exponent)[:, :, None]
-    factor = np.linalg.cholesky(normed + 1e-9 * np.eye(3))
-    return np.concatenate([exponent, factor[:, *np.tril_indices(3)]], axis=1).astype(np.float16)
-
-
-def _features(arrays: dict[str, NDArray[Any]], landmarks: Landmarks) -> tuple[ReferenceFeatures, ...]:
-    pixels = (arrays["keypoints/pixel"].astype(np.float32) / np.float32(_SUBPIXEL)) - np.float32(0.5)
+def _features(arrays: Arrays, landmarks: Landmarks) -> tuple[ReferenceFeatures, ...]:
+    keypoints = pixels(arrays["keypoints/pixel"])
     seen = arrays["keypoints/landmark"]
     if seen.max(initial=-1) >= len(landmarks):
         raise ValueError(f"a keypoint names landmark {seen.max()}, but there are {len(landmarks)}")
@@ -199,17 +228,5 @@ def _features(arrays: dict[str, NDArray[Any]], landmarks: Landmarks) -> tuple[Re
     descriptors[seen < 0] = dequantize(arrays["keypoints/descriptor"])
     bounds = arrays["keypoints/offset"]
     return tuple(
-        ReferenceFeatures(pixels[a:b], seen[a:b], descriptors[a:b]) for a, b in itertools.pairwise(bounds)
+        ReferenceFeatures(keypoints[a:b], seen[a:b], descriptors[a:b]) for a, b in itertools.pairwise(bounds)
     )
-
-
-def _camera_row(camera: Camera) -> list[float]:
-    distortion = [*camera.distortion, *[np.nan] * (8 - len(camera.distortion))]
-    size = [camera.width, camera.height]
-    return [_MODELS.index(camera.model), camera.fx, camera.fy, camera.cx, camera.cy, *size, *distortion]
-
-
-def _camera(row: NDArray[np.float64]) -> Camera:
-    distortion = tuple(row[7:][np.isfinite(row[7:])])
-    fx, fy, cx, cy = row[1:5].tolist()
-    return Camera(_MODELS[int(row[0])], fx, fy, cx, cy, int(row[5]), int(row[6]), distortion)

@@ -51,6 +51,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "retrieval.netvlad_vgg16_regions": Architecture("retrieval.region:EmbedRegionNet"),
     "retrieval.netvlad_vgg16_relu": Architecture("retrieval.netvlad_relu:NetVladRelu"),
     "retrieval.max_pool_vgg16": Architecture("retrieval.max_pool:MaxPoolNet"),
+    "retrieval.mobile": Architecture("retrieval.mobile:MobileRetriever"),
+    "retrieval.mobile_netvlad": Architecture("retrieval.mobile:MobileRetriever", {"aggregation": "netvlad"}),
     # --- relpose_gnn (specs/relpose_gnn.md)
     "relpose_gnn.release": Architecture("relpose_gnn.model:RelPoseGNN", families.RELEASE.parameters),
     "relpose_gnn.r3": Architecture("relpose_gnn.model:RelPoseGNN", families.R3.parameters),

@@ -30,6 +30,12 @@ MATCHING_PARAMETERS = (
 )  # fmt: skip
 """Parameters of the nodes that match features."""
 
+RETRIEVAL_PARAMETERS = (
+    Parameter("retrieval.checkpoint", "", "retrieval checkpoint, or YAML of a plugged-in model, that the map "
+              "was built with; empty: the map's VLAD, which needs none"),
+)  # fmt: skip
+"""Parameters of the nodes that retrieve references."""
+
 SCENE_PARAMETERS = (
     Parameter("scene.checkpoint", "", "checkpoint of a scene-coordinate network of the map's place, whose "
               "hypotheses the arbiter takes beside the others; empty: none"),
@@ -39,12 +45,14 @@ SCENE_PARAMETERS = (
 
 @dataclass(frozen=True)
 class Loaded:
-    """A localizer, its map, the map's name in messages, and the file name of its scene's checkpoint."""
+    """A localizer, its map, the map's name in messages, the file name of its scene's checkpoint, and what
+    describes images."""
 
     localizer: Any
     map: Any
     map_id: str
     scene: str = ""
+    describer: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,11 +66,13 @@ class LoadedScene:
 
 
 def load(settings: dict[str, Any]) -> Loaded:
-    """Open the map and make the localizer.
+    """Open the map and make the localizer. Without `retrieval.checkpoint` among the settings it is one that
+    does not retrieve.
 
     Raises ConfigurationError when no map is named, MapError when it is missing, broken, without
     scale, or made with features that this installation or profile does not use, CheckpointError when
-    `features.pruner` is no pruner, or `scene.checkpoint` none of a scene in the map's frame.
+    `features.pruner` is no pruner, or `scene.checkpoint` none of a scene in the map's frame, or
+    `retrieval.checkpoint` not what the map was built with.
     """
     path = settings["map"]
     if not path:
@@ -85,10 +95,16 @@ def load(settings: dict[str, Any]) -> Loaded:
         changes["scene"] = settings["scene.checkpoint"]
     from relpose_ros.localization.localizer import Localizer
     from relpose_ros.localization.options import options_for
+    from relpose_ros.retrieval.describer import Elsewhere
 
+    retrieves = "retrieval.checkpoint" in settings
+    if retrieves:
+        changes["retrieval"] = settings["retrieval.checkpoint"] or None
     options = options_for(settings["profile"], **changes)
     scene = Path(settings.get("scene.checkpoint", "")).name
-    return Loaded(Localizer(bundle, options), bundle, map_id(info), scene)
+    elsewhere = None if retrieves else Elsewhere(bundle.described_by)
+    localizer = Localizer(bundle, options, describer=elsewhere)
+    return Loaded(localizer, bundle, map_id(info), scene, str(localizer.described_by) if retrieves else "")
 
 
 def load_scene(settings: dict[str, Any]) -> LoadedScene:

@@ -7,7 +7,14 @@ from typing import Any
 
 from relpose_ros.nodes.camera_node import ImageMessage
 from relpose_ros.nodes.debug import DebugPublisher
-from relpose_ros.nodes.loading import MAP_PARAMETERS, MATCHING_PARAMETERS, SCENE_PARAMETERS, Loaded, load
+from relpose_ros.nodes.loading import (
+    MAP_PARAMETERS,
+    MATCHING_PARAMETERS,
+    RETRIEVAL_PARAMETERS,
+    SCENE_PARAMETERS,
+    Loaded,
+    load,
+)
 from relpose_ros.nodes.parameters import Parameter
 from relpose_ros.nodes.pose_node import POSE_PARAMETERS, PoseNode
 from relpose_ros.types import Frame
@@ -15,6 +22,7 @@ from relpose_ros.types import Frame
 _OWN = (
     *MAP_PARAMETERS,
     *MATCHING_PARAMETERS,
+    *RETRIEVAL_PARAMETERS,
     *SCENE_PARAMETERS,
     Parameter("global_frame_id", "map", "frame of the map: frame_id of ~/pose and ~/result"),
 )
@@ -31,6 +39,7 @@ class LocalizerNode(PoseNode):
         loaded = load(self.settings)
         self._localizer = loaded.localizer
         self.health.note("map", loaded.map_id)
+        self.health.note("describer", loaded.describer)
         if loaded.scene:
             self.health.note("scene checkpoint", loaded.scene)
         frame = self.settings["global_frame_id"]

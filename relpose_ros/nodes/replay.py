@@ -37,7 +37,8 @@ class ReplayOptions:
     """What to play to which map, and how.
 
     `rate` 1.0 is the pace of the recording. With `minutes` the bag is played again and again for
-    that long. `pruner` and `scene`: the node's `features.pruner` and `scene.checkpoint`. `base_frame` names
+    that long. `pruner`, `scene` and `retrieval`: the node's `features.pruner`, `scene.checkpoint` and
+    `retrieval.checkpoint`. `base_frame` names
     the frame whose pose ~/pose gives; empty: the camera's own.
     `outside`: stretches of the bag (seconds from its first image, both ends included) where the camera
     is where the map is not; any pose there is a false one. `node` is the command of the node's process.
@@ -51,6 +52,7 @@ class ReplayOptions:
     profile: str = "default"
     pruner: str = ""
     scene: str = ""
+    retrieval: str = ""
     image_topic: str | None = None
     camera_info_topic: str | None = None
     pose_topic: str | None = None
@@ -107,6 +109,7 @@ def start_localizer(options: ReplayOptions, topics: CameraTopics) -> NodeProcess
         "map": str(options.map),
         "profile": options.profile,
         "features.pruner": options.pruner,
+        "retrieval.checkpoint": options.retrieval,
         **_scene_parameters(options.scene),
         "base_frame_id": options.base_frame,
         "allow_unscaled_map": options.allow_unscaled_map,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 from relpose_msgs.msg import Neighbour, Neighbours
 
 from relpose_ros.nodes.camera_node import CameraNode, ImageMessage
-from relpose_ros.nodes.loading import MAP_PARAMETERS, Loaded, load
+from relpose_ros.nodes.loading import MAP_PARAMETERS, RETRIEVAL_PARAMETERS, Loaded, load
 from relpose_ros.nodes.messages import pose_message, stage_messages
 from relpose_ros.types import Frame
 
@@ -18,27 +17,20 @@ class RetrievalNode(CameraNode):
     """Topics: `image`, `camera_info` in; `~/neighbours`, `/diagnostics` out."""
 
     def __init__(self, load: Callable[[dict[str, Any]], Loaded] = load) -> None:
-        super().__init__("retrieval", MAP_PARAMETERS)
+        super().__init__("retrieval", (*MAP_PARAMETERS, *RETRIEVAL_PARAMETERS))
         loaded = load(self.settings)
         self._localizer, self._map_id = loaded.localizer, loaded.map_id
         self.health.note("map", loaded.map_id)
+        self.health.note("describer", loaded.describer)
         self._publisher = self.create_publisher(Neighbours, "~/neighbours", 10)
         self.start()
 
     def process(self, frame: Frame, message: ImageMessage) -> None:
-        """Retrieve and publish; an image without features has no neighbours."""
-        started = time.perf_counter()
-        features = self._localizer.extract(frame)
-        extracted = time.perf_counter()
-        neighbours = self._localizer.retrieve(features)
-        ended = time.perf_counter()
+        """Retrieve and publish; an image in which there is nothing to describe has no neighbours."""
+        neighbours, stages = self._localizer.retrieve_frame(frame)
         out = Neighbours(map_id=self._map_id, neighbours=[neighbour_message(n) for n in neighbours])
         out.header.stamp, out.header.frame_id = message.header.stamp, self.camera_frame(message)
-        out.stages = stage_messages({
-            "extraction": 1e3 * (extracted - started),
-            "retrieval": 1e3 * (ended - extracted),
-            "total": 1e3 * (ended - started),
-        })  # fmt: skip
+        out.stages = stage_messages(stages)
         self._publisher.publish(out)
 
 

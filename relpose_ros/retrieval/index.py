@@ -1,13 +1,14 @@
-"""Nearest global descriptors: exact while a map is small, an HNSW graph when it is large."""
+"""Nearest global descriptors: exact while a map is small, by binary signatures when it is large."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from relpose_ros.errors import ConfigurationError, DependencyError, MapError
+from relpose_ros.errors import ConfigurationError, MapError
+from relpose_ros.retrieval.signatures import Signatures, build_signatures
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -15,12 +16,20 @@ Indices = NDArray[np.int64]
 EXACT_LIMIT = 100_000
 """References up to which every search is exact (measured: benchmarks/retrieval_index.py)."""
 
-HNSW_LINKS = 32
-HNSW_EFFORT = 64
-"""Links a node and candidates kept while searching; 0.99 recall@10 on clustered descriptors."""
+HELD_BYTES = 128 << 20
+"""Descriptors of an exact index that lie in a file are read into memory once, up to this size."""
 
 BLOCK_VALUES = 1 << 24
-"""Similarities held at once (64 MB), whatever the number of queries."""
+"""Similarities, or descriptor values, held at once (64 MB)."""
+
+
+class Rows(Protocol):
+    """Descriptors (N, D) that may lie in a file: indexing with a slice or an array reads those rows."""
+
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Any) -> NDArray[Any]: ...
 
 
 class DescriptorIndex:
@@ -28,31 +37,72 @@ class DescriptorIndex:
 
     Similarity is the cosine, that is the dot product. A row of zeros (an image without
     features) is allowed and never a good answer. Results do not depend on the number of threads:
-    candidates are scored again in float64 in a fixed order, ties go to the lower index, and the
-    graph is built by one thread. Raises MapError for descriptors that are not (N, D), not finite
-    or not normalised.
+    candidates are scored again in float64 in a fixed order, and ties go to the lower index. Raises
+    MapError for descriptors that are not (N, D), not finite or not normalised.
+
+    `stored`: descriptors are in a file (`Rows`), and only what a search asks for is read and checked.
+    `signatures`: those of these descriptors, where they were made before; MapError if they cannot be.
     """
 
-    def __init__(self, descriptors: ArrayLike, exact_limit: int = EXACT_LIMIT) -> None:
-        self._descriptors = _checked(descriptors, "reference descriptors")
-        self._graph: Any = None
+    def __init__(
+        self,
+        descriptors: ArrayLike | Rows,
+        exact_limit: int = EXACT_LIMIT,
+        *,
+        stored: bool = False,
+        signatures: Signatures | None = None,
+    ) -> None:
+        self._descriptors: Any = (
+            _checked_rows(descriptors) if stored else _checked(descriptors, "reference descriptors")
+        )
         self._exact_limit = exact_limit
         self.dimension = int(self._descriptors.shape[1])
-        self._grow_graph()
+        self._signatures = signatures if len(self) > exact_limit else None
+        if self._signatures is not None:
+            try:
+                self._signatures.check(len(self), self.dimension)
+            except ValueError as error:
+                raise MapError(
+                    f"these are not the signatures of the descriptors: {error}; build them again"
+                ) from error
+        if stored and self.is_small and 4 * len(self) * self.dimension <= HELD_BYTES:
+            self._descriptors = _checked(self._descriptors[:], "reference descriptors")
+        self._grow_signatures()
 
     def __len__(self) -> int:
-        return int(self._graph.ntotal) if self._graph is not None else len(self._descriptors)
+        return len(self._descriptors)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether there are too few descriptors for signatures."""
+        return len(self) <= self._exact_limit
 
     @property
     def is_exact(self) -> bool:
         """Whether searches compare with every descriptor."""
-        return self._graph is None
+        return self._signatures is None
+
+    @property
+    def signatures(self) -> Signatures | None:
+        """What to store beside the descriptors; None while searches are exact."""
+        return self._signatures
 
     def add(self, descriptors: ArrayLike) -> None:
         """Append descriptors (M, D); they get the indices from `len(index)` on."""
         new = _checked(descriptors, "new descriptors", self.dimension)
-        self._descriptors = np.concatenate([self._descriptors, new])
-        self._grow_graph()
+        self._descriptors = np.concatenate([self._rows(slice(None)), new])
+        self._grow_signatures()
+
+    def grown(self, descriptors: Floats) -> DescriptorIndex:
+        """An index of `descriptors` (M, D): this one and what is new, where they begin with this one's.
+
+        Where they do not, everything is built anew. Compared as stored, in half precision.
+        """
+        checked = _checked(descriptors, "reference descriptors")
+        known = self._signatures if self._begins(checked) else None
+        if known is not None:
+            known = known.extended(lambda a, b: _halved(checked[a:b]), len(checked))
+        return DescriptorIndex(checked, self._exact_limit, signatures=known)
 
     def search(self, queries: ArrayLike, k: int) -> tuple[Indices, Floats]:
         """The k nearest to each query: indices (Q, k) and cosine similarities (Q, k), best first.
@@ -69,10 +119,15 @@ class DescriptorIndex:
         k = min(k, len(self))
         indices = np.empty((len(checked), k), np.int64)
         scores = np.empty((len(checked), k), np.float32)
-        look_up = self._exact_candidates if self.is_exact else self._graph_candidates
-        for row, chosen in enumerate(look_up(checked, k)):
+        for row, chosen in enumerate(self._candidates(checked, k)):
             indices[row], scores[row] = self._ranked(checked[row], chosen, k)
         return indices, scores
+
+    def _candidates(self, queries: Floats, k: int) -> list[Indices]:
+        """For each query what may be among its k nearest."""
+        if self._signatures is None:
+            return self._exact_candidates(queries, k)
+        return [self._signatures.candidates(query, k) for query in queries]
 
     def _exact_candidates(self, queries: Floats, k: int) -> list[Indices]:
         """For each query, every index that may be among its k best once rounding is undone."""
@@ -80,44 +135,61 @@ class DescriptorIndex:
         block = max(1, BLOCK_VALUES // len(self))
         found: list[Indices] = []
         for start in range(0, len(queries), block):
-            for similarity in queries[start : start + block] @ self._descriptors.T:
+            for similarity in self._similarities(queries[start : start + block]):
                 kth = np.partition(similarity, -k)[-k]
                 found.append(np.flatnonzero(similarity >= kth - slack))
         return found
 
-    def _graph_candidates(self, queries: Floats, k: int) -> list[Indices]:
-        self._graph.hnsw.efSearch = max(HNSW_EFFORT, 2 * k)
-        _, found = self._graph.search(queries, k)
-        return [np.sort(row[row >= 0]) for row in found]
+    def _similarities(self, queries: Floats) -> Floats:
+        """(Q, N); descriptors in a file are read in parts."""
+        if isinstance(self._descriptors, np.ndarray):
+            return np.asarray(queries @ self._descriptors.T)
+        step = max(1, BLOCK_VALUES // self.dimension)
+        parts = [queries @ self._rows(slice(i, i + step)).T for i in range(0, len(self), step)]
+        return np.concatenate(parts, axis=1)
 
     def _ranked(self, query: Floats, candidates: Indices, k: int) -> tuple[Indices, Floats]:
         """The k best candidates by float64 similarity, the lower index first among equals."""
-        if len(candidates) < k:  # a walk through the graph can end early: look at everything then
-            candidates = np.arange(len(self))
         parts = np.array_split(candidates, len(candidates) // 4096 + 1)
         scores = np.concatenate([_dot(self._rows(part), query) for part in parts])
         order = np.lexsort((candidates, -scores))[:k]
         return candidates[order], scores[order].astype(np.float32)
 
-    def _rows(self, indices: Indices) -> Floats:
-        if self._graph is None:
-            return self._descriptors[indices]
-        return np.asarray(self._graph.reconstruct_batch(indices), np.float32)
+    def _rows(self, index: Any) -> Floats:
+        if isinstance(self._descriptors, np.ndarray):
+            return np.asarray(self._descriptors[index])
+        return _checked(self._descriptors[index], "stored descriptors")
 
-    def _grow_graph(self) -> None:
-        """Move waiting descriptors into the graph, once there are enough to want one."""
-        if self._graph is None and len(self._descriptors) <= self._exact_limit:
+    def _grow_signatures(self) -> None:
+        """Make or extend the signatures, once there are enough descriptors to want some."""
+        if self.is_small:
             return
-        faiss = _faiss(len(self._descriptors))
-        if self._graph is None:
-            self._graph = faiss.IndexHNSWFlat(self.dimension, HNSW_LINKS, faiss.METRIC_INNER_PRODUCT)
-        threads = faiss.omp_get_max_threads()
-        faiss.omp_set_num_threads(1)  # faiss does not promise the same graph from several
-        try:
-            self._graph.add(self._descriptors)
-        finally:
-            faiss.omp_set_num_threads(threads)
-        self._descriptors = self._descriptors[:0].copy()  # the graph holds its own copy
+        count = len(self)
+        if self._signatures is None:
+            self._signatures = build_signatures(self._stored_values, count, self.dimension)
+        elif len(self._signatures) < count:
+            self._signatures = self._signatures.extended(self._stored_values, count)
+
+    def _stored_values(self, start: int, stop: int) -> Floats:
+        return _halved(self._rows(slice(start, stop)))
+
+    def _begins(self, descriptors: Floats) -> bool:
+        """Whether these begin with the index's own descriptors."""
+        count = len(self)
+        if len(descriptors) < count or descriptors.shape[1] != self.dimension:
+            return False
+        step = 1 << 14
+        return all(
+            np.array_equal(
+                self._stored_values(i, min(i + step, count)), _halved(descriptors[i : min(i + step, count)])
+            )
+            for i in range(0, count, step)
+        )
+
+
+def _halved(rows: Floats) -> Floats:
+    """As a map file keeps them: signatures do not change when a map is saved and opened."""
+    return rows.astype(np.float16).astype(np.float32)
 
 
 def _dot(rows: Floats, query: Floats) -> NDArray[np.float64]:
@@ -126,7 +198,13 @@ def _dot(rows: Floats, query: Floats) -> NDArray[np.float64]:
     return products
 
 
-def _checked(descriptors: ArrayLike, what: str, dimension: int | None = None) -> Floats:
+def _checked_rows(rows: Any) -> Any:
+    if len(rows.shape) != 2 or rows.shape[1] == 0:
+        raise MapError(f"expected reference descriptors of shape (N, D), got {rows.shape}")
+    return rows
+
+
+def _checked(descriptors: Any, what: str, dimension: int | None = None) -> Floats:
     values = np.ascontiguousarray(descriptors, np.float32)
     if values.ndim != 2 or values.shape[1] == 0:
         raise MapError(f"expected {what} of shape (N, D), got {values.shape}")
@@ -144,13 +222,3 @@ def _checked(descriptors: ArrayLike, what: str, dimension: int | None = None) ->
             "look for broken images"
         )
     return values
-
-
-def _faiss(count: int) -> Any:
-    try:
-        import faiss
-    except ImportError as error:
-        raise DependencyError(
-            f"an index of {count} references needs faiss; `pip install faiss-cpu`, or raise exact_limit"
-        ) from error
-    return faiss

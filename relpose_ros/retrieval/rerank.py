@@ -5,6 +5,7 @@ Zhong, Zheng, Cao, Li: Re-ranking Person Re-identification with k-reciprocal Enc
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,20 +120,32 @@ def _scaled_squares(distances: NDArray[np.float64]) -> Floats:
 
 def _encode(distance: Floats, ranking: Indices, k1: int) -> Floats:
     """Each row (n, n): weights exp(-distance), summing to 1, on its expanded reciprocal neighbours."""
-    # np.around rounds halves to even, as the published results did.
-    near = [_reciprocal(ranking, i, k1) for i in range(len(ranking))]
-    nearer = [_reciprocal(ranking, i, int(np.around(k1 / 2))) for i in range(len(ranking))]
+    near = [reciprocal_neighbours(ranking, i, k1) for i in range(len(ranking))]
+    nearer = [reciprocal_neighbours(ranking, i, nearer_count(k1)) for i in range(len(ranking))]
     encoding = np.zeros_like(distance)
     for i, members in enumerate(near):
-        close = [n for n in (nearer[j] for j in members) if len(np.intersect1d(n, members)) > 2 / 3 * len(n)]
-        expanded = np.unique(np.concatenate([members, *close]))
+        expanded = expanded_neighbours(members, [nearer[j] for j in members])
         weights = np.exp(-distance[i, expanded])
         encoding[i, expanded] = weights / weights.sum()
     return encoding
 
 
-def _reciprocal(ranking: Indices, item: int, k: int) -> Indices:
-    """Those of the k nearest to `item` (and itself) that have it among their own k nearest."""
+def nearer_count(k1: int) -> int:
+    """Of how many nearest the neighbours' own neighbours are: half of k1."""
+    return int(np.around(k1 / 2))  # rounds halves to even, as the published results did
+
+
+def expanded_neighbours(members: Indices, nearer: Sequence[Indices]) -> Indices:
+    """Reciprocal neighbours (M,) of an item, and those of their own, `nearer`, that overlap enough."""
+    close = [n for n in nearer if len(np.intersect1d(n, members)) > 2 / 3 * len(n)]
+    return np.unique(np.concatenate([members, *close]))
+
+
+def reciprocal_neighbours(ranking: Indices, item: int, k: int) -> Indices:
+    """Those of the k nearest to `item` (and itself) that have it among their own k nearest.
+
+    `ranking` (n, k + 1 or more): the nearest to each of n items, itself among them, nearest first.
+    """
     nearest: Indices = ranking[item, : k + 1]
     mutual = (ranking[nearest, : k + 1] == item).any(axis=1)
     return np.asarray(nearest[mutual])

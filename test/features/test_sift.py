@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from relpose_ros.datasets.base import Source
 from relpose_ros.errors import ConfigurationError
-from relpose_ros.features.base import Features
+from relpose_ros.features.base import Features, rank_scores
 from relpose_ros.features.matching import match
 from relpose_ros.features.registry import EXTRACTORS, make_extractor
 from relpose_ros.features.sift import RootSift, root_sift
@@ -156,3 +156,30 @@ def test_features_can_be_indexed(images: list[Image]) -> None:
     features = RootSift(50).extract(images[0])
     assert len(features[:7]) == 7
     assert_same(features[np.arange(50) < 3], features[np.array([0, 1, 2])])
+
+
+def test_plain_root_sift_is_opencvs_own(images: list[Image]) -> None:
+    plain = make_extractor("rootsift128", 300).extract(images[0])
+    keypoints, raw = cv2.SIFT.create(300).detectAndCompute(grey(images[0]), None)
+    response = np.array([k.response for k in keypoints])
+    order = np.argsort(-response, kind="stable")[:300]
+    np.testing.assert_allclose(plain.keypoints, np.asarray(cv2.KeyPoint.convert(keypoints))[order], atol=1e-5)
+    np.testing.assert_allclose(plain.descriptors, root_sift(raw[order]), atol=1e-6)
+    assert plain.descriptors.shape[1] == make_extractor("rootsift128", 2).dimension == 128
+
+
+@pytest.mark.parametrize("name", list(EXTRACTORS))
+def test_scores_fall_and_are_kept_when_features_are_chosen(name: str, images: list[Image]) -> None:
+    features = make_extractor(name, 100).extract(images[0])
+    assert features.scores is not None and features.scores.dtype == np.float32
+    assert features.scores[0] > 0 and (np.diff(features.scores) <= 0).all()
+    chosen = features[np.arange(0, 100, 7)].scores
+    assert chosen is not None
+    np.testing.assert_array_equal(chosen, features.scores[::7])
+    without = Features(features.keypoints, features.scales, features.descriptors)
+    assert without[:3].scores is None
+
+
+def test_scores_by_rank_need_nothing_but_the_order() -> None:
+    np.testing.assert_allclose(rank_scores(4), [1, 0.75, 0.5, 0.25])
+    assert rank_scores(0).shape == (0,) and rank_scores(1).tolist() == [1.0]

@@ -22,7 +22,7 @@ from relpose_ros.localization.options import PROFILES, LocalizerOptions, options
 from relpose_ros.maps.bundle import Map
 from relpose_ros.types import Frame, Localization, State
 
-STAGES = {"extract", "retrieve", "match", "solve", "refine", "total"}
+STAGES = {"extract", "describe", "retrieve", "match", "solve", "refine", "total"}
 
 
 def grey(image: np.ndarray) -> np.ndarray:
@@ -291,14 +291,14 @@ def test_steps_by_hand_give_what_localize_gives(
 ) -> None:
     frame = easy.frame()
     features = localizer.extract(frame)
-    byhand = localizer.localize_with(features, frame.camera, localizer.retrieve(features))
+    byhand = localizer.localize_with(features, frame.camera, localizer.retrieve(localizer.describe(features)))
     assert_same(next(a for q, a in answers if q is easy), byhand)
 
 
 def test_relative_poses_of_a_frame(localizer: Localizer, office: Map, easy: PosedImage) -> None:
     assert easy.map_from_camera is not None
     frame = easy.frame()
-    found = localizer.relative_poses(frame, localizer.retrieve(localizer.extract(frame)))
+    found = localizer.relative_poses(frame, localizer.retrieve_frame(frame)[0])
     assert found
     for relative in found:
         truth = office.reference_poses[relative.index].inverse() @ easy.map_from_camera

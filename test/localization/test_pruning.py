@@ -96,7 +96,7 @@ def test_what_is_judged_are_rays_of_the_query_and_of_the_reference(
     localizer = Localizer(hall if landmarks else bare_hall, HARD, judge)
     pose = query_pose(point_world, 1)
     features = point_world.features(pose, seed=1)
-    neighbours = localizer.retrieve(features)
+    neighbours = localizer.retrieve(localizer.describe(features))
     localizer.hypotheses(Query.of(features, point_world.camera), neighbours)
     through = [*(neighbours[:3] if landmarks else []), *neighbours[:5]]
     for neighbour, points in zip(through, judge.seen, strict=True):
@@ -126,7 +126,10 @@ def test_support_of_the_structure_road_means_the_same(hall: Map, point_world: An
     localizer = Localizer(hall)
     for k in range(4):
         features = point_world.features(query_pose(point_world, k), seed=k)
-        query, neighbours = Query.of(features, point_world.camera), localizer.retrieve(features)
+        query, neighbours = (
+            Query.of(features, point_world.camera),
+            localizer.retrieve(localizer.describe(features)),
+        )
         (one,), (other,) = (
             localizer._structure.hypotheses(query, neighbours, judge) for judge in (None, Chance(0.4))
         )
@@ -140,7 +143,7 @@ def test_support_of_the_relative_road_falls_and_never_rises(bare_hall: Map, poin
     features = point_world.features(pose, seed=2)
     query = Query.of(features, point_world.camera)
     plain, pruned = Localizer(bare_hall), Localizer(bare_hall, pruner=Chance(0.6))
-    neighbours = plain.retrieve(features)
+    neighbours = plain.retrieve(plain.describe(features))
     before, after = (
         {p.reference: p for p in x._relative.relative_poses(query, neighbours)} for x in (plain, pruned)
     )
@@ -199,7 +202,10 @@ def test_a_pruner_hides_no_rival(point_world: Any, other_point_world: Any, side:
     map_, features, _ = two_places(point_world, other_point_world)
     options = options_for("default", neighbours=16)
     localizer = Localizer(map_, options)
-    query, neighbours = Query.of(features, point_world.camera), localizer.retrieve(features)
+    query, neighbours = (
+        Query.of(features, point_world.camera),
+        localizer.retrieve(localizer.describe(features)),
+    )
     for pruner in (None, OneCamera(side)):
         (found,) = localizer._structure.hypotheses(query, neighbours, pruner)
         assert found.evidence.rival_inliers > 0.5 * found.evidence.inliers
@@ -225,7 +231,7 @@ def test_what_no_judge_sees_is_kept(hall: Map, point_world: Any):
     """One reference judges: only landmarks that it sees can be dropped, and all of them are."""
     features = point_world.features(query_pose(point_world, 1), seed=1)
     query = Query.of(features, point_world.camera)
-    neighbours = Localizer(hall).retrieve(features)
+    neighbours = Localizer(hall).retrieve(Localizer(hall).describe(features))
     landmarks = np.unique(np.concatenate([hall.visible[n.index] for n in neighbours]))
     nearest = nearest_neighbours(features.descriptors, hall.landmarks.descriptors[landmarks])
     mine = landmarks[nearest.index]

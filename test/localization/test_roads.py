@@ -54,7 +54,9 @@ def test_relative_says_how_far_what_it_saw_is(bare_hall: Map, point_world: Any) 
     pose = query_pose(point_world, 1)
     features = point_world.features(pose)
     localizer = Localizer(bare_hall)
-    (found,), _ = localizer.hypotheses(Query.of(features, point_world.camera), localizer.retrieve(features))
+    (found,), _ = localizer.hypotheses(
+        Query.of(features, point_world.camera), localizer.retrieve(localizer.describe(features))
+    )
     seen = point_world.camera.contains(point_world.camera.project(pose.inverse().apply(point_world.points)))
     true = np.median(np.linalg.norm(point_world.points[seen] - pose.translation, axis=1))
     assert found.evidence.depth == pytest.approx(true, rel=0.15)
@@ -69,7 +71,7 @@ def test_raw_covariance_is_of_the_right_size(hall: Map, bare_hall: Map, point_wo
         pose = query_pose(point_world, k)
         features = point_world.features(pose, seed=k)
         query = Query.of(features, point_world.camera)
-        (found,), _ = localizer.hypotheses(query, localizer.retrieve(features))
+        (found,), _ = localizer.hypotheses(query, localizer.retrieve(localizer.describe(features)))
         assert found.method == road
         values.append(nees(found.map_from_camera.error_to(pose), found.covariance))
     assert 0.3 < np.median(values) < 30
@@ -80,7 +82,7 @@ def test_relative_poses_are_metric_where_landmarks_are(hall: Map, point_world: A
     localizer = Localizer(hall)
     features = point_world.features(pose, seed=2)
     query = Query.of(features, point_world.camera)
-    found = localizer._relative.relative_poses(query, localizer.retrieve(features))
+    found = localizer._relative.relative_poses(query, localizer.retrieve(localizer.describe(features)))
     assert len(found) >= 3
     for relative in found:
         assert relative.scale_known
@@ -95,7 +97,7 @@ def test_relative_poses_are_directions_where_no_landmarks_are(bare_hall: Map, po
     localizer = Localizer(bare_hall)
     features = point_world.features(pose, seed=2)
     found = localizer._relative.relative_poses(
-        Query.of(features, point_world.camera), localizer.retrieve(features)
+        Query.of(features, point_world.camera), localizer.retrieve(localizer.describe(features))
     )
     assert len(found) >= 3
     for relative in found:
@@ -114,7 +116,9 @@ def test_one_reference_and_no_landmark_give_a_direction_and_no_pose(bare_hall: M
     localizer = Localizer(bare_hall)
     pose = query_pose(point_world, 0)
     features = point_world.features(pose)
-    answer = localizer.localize_with(features, point_world.camera, localizer.retrieve(features)[:1])
+    answer = localizer.localize_with(
+        features, point_world.camera, localizer.retrieve(localizer.describe(features))[:1]
+    )
     assert answer.state is State.UNLOCALIZED and answer.map_from_camera is None
     assert "only a direction from one reference" in answer.reason
     assert any(name in answer.reason for name in bare_hall.reference_names)
@@ -191,7 +195,7 @@ def test_neighbours_are_the_near_views(hall: Map, point_world: Any) -> None:
     localizer = Localizer(hall)
     for k in range(5):
         pose = query_pose(point_world, k)
-        neighbours = localizer.retrieve(point_world.features(pose, seed=k))
+        neighbours = localizer.retrieve(localizer.describe(point_world.features(pose, seed=k)))
         assert [n.score for n in neighbours] == sorted((n.score for n in neighbours), reverse=True)
         angles = [np.arccos(n.map_from_camera.rotation[:, 2] @ pose.rotation[:, 2]) for n in neighbours[:3]]
         assert max(angles) < np.deg2rad(45)
@@ -221,6 +225,8 @@ def test_view_change_of_a_query_grows_as_it_leaves_the_references(hall: Map, poi
     for step in (0.0, 0.4, 0.8):
         pose = point_world.pose(0.0, 0.0, 2.0 - step)
         features = point_world.features(pose)
-        found, _ = localizer.hypotheses(Query.of(features, point_world.camera), localizer.retrieve(features))
+        found, _ = localizer.hypotheses(
+            Query.of(features, point_world.camera), localizer.retrieve(localizer.describe(features))
+        )
         changes.append(found[0].evidence.view_change)
     assert changes == sorted(changes) and changes[0] < 0.01 < changes[2]

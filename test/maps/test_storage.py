@@ -22,7 +22,9 @@ from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.maps import storage
 from relpose_ros.maps.bundle import Landmarks, Map, ReferenceFeatures
+from relpose_ros.maps.hdf5 import fixed_text
 from relpose_ros.maps.seal import SEAL_BYTES, seal
+from relpose_ros.maps.storage import read_map
 
 SPARE = b"the map that was here before"
 
@@ -49,7 +51,7 @@ def test_round_trip(saved: Map) -> None:
     for name in ("name", "metric", "feature", "reference_names", "conditions", "calibration"):
         assert getattr(read, name) == getattr(saved, name), name
     assert read.cameras == saved.cameras
-    assert read.provenance == {"source": "points", "schema_version": 1}
+    assert read.provenance == {"source": "points", "schema_version": 2}
     np.testing.assert_array_equal(read.reference_poses.translation, saved.reference_poses.translation)
     np.testing.assert_allclose(read.reference_poses.rotation, saved.reference_poses.rotation, atol=1e-12)
     np.testing.assert_allclose(read.landmarks.points, saved.landmarks.points, atol=1e-5)
@@ -212,8 +214,8 @@ def test_foreign_hdf5_is_refused_as_what_it_is(tmp_path: Path) -> None:
 
 
 def test_a_newer_schema_is_refused_with_both_versions(good: bytes, tmp_path: Path) -> None:
-    with pytest.raises(MapError, match=r"schema version 7.*reads up to 1.*update relpose_ros"):
-        opened(tmp_path / "new.relmap", good.replace(b"relmap 1 ", b"relmap 7 ", 1))
+    with pytest.raises(MapError, match=r"schema version 7.*reads up to 2.*update relpose_ros"):
+        opened(tmp_path / "new.relmap", good.replace(b"relmap 2 ", b"relmap 7 ", 1))
 
 
 def test_a_missing_map_names_the_command_that_makes_one(tmp_path: Path) -> None:
@@ -236,7 +238,7 @@ def set_to(name: str, value: Any) -> Callable[[h5py.File], None]:
     def change(file: h5py.File) -> None:
         del file[name]
         if value is not None:
-            file[name] = value
+            file[name] = fixed_text(value) if isinstance(value, str) else value
 
     return change
 
@@ -252,16 +254,19 @@ def set_to(name: str, value: Any) -> Callable[[h5py.File], None]:
         set_to("references/camera", np.full((16, 15), np.nan)),
         set_to("references/rotation_xyzw", np.zeros((16, 4))),
         set_to("references/translation", np.zeros((3, 3))),
+        set_to("references/global_descriptor", np.zeros((3, 15), np.float16)),
+        set_to("landmarks/covariance_factor", np.zeros((2, 7), np.float16)),
         set_to("about", None),
         set_to("landmarks", np.zeros(3)),
         set_to("vlad/basis", "a text"),
     ],
 )
+@pytest.mark.parametrize("lazy", [False, True])
 def test_parts_that_do_not_fit_together_are_refused(
-    good: bytes, tmp_path: Path, change: Callable[[h5py.File], None]
+    good: bytes, tmp_path: Path, change: Callable[[h5py.File], None], lazy: bool
 ) -> None:
     with pytest.raises(MapError, match=r"odd\.relmap.*rebuild"):
-        Map.open(resealed(tmp_path / "odd.relmap", good, change))
+        read_map(resealed(tmp_path / "odd.relmap", good, change), lazy)
 
 
 # Writing is all or nothing.
@@ -353,7 +358,7 @@ def test_permission_to_write_is_asked_for(
 
 def test_permission_to_read_is_asked_for(saved: Map, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        storage, "check_seal", lambda _: (_ for _ in ()).throw(PermissionError(13, "Permission denied"))
+        storage, "schema_version", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied"))
     )
     with pytest.raises(MapError, match=r"cannot be read .*Permission denied.*that you may read it"):
         Map.open(saved.path)

@@ -8,7 +8,6 @@ Kinds: `good` (localized at (1, 2, 3)), `lost` (never localized), `nan` (a pose 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,6 @@ from relpose_ros.types import Frame, Localization, Matches, State
 
 POSE = Rigid.from_quaternion([0.5, -0.5, 0.5, -0.5], [1.0, 2.0, 3.0])
 COVARIANCE = np.diag([1e-4, 4e-4, 9e-4, 1e-6, 1e-6, 4e-6])
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    index: int
-    name: str
-    score: float
-    map_from_camera: Rigid
 
 
 class FakeMap:
@@ -52,12 +43,6 @@ class FakeLocalizer:
             State.LOCALIZED, "", pose, COVARIANCE, 0.9, "structure", 40, ("a",), {"total": 1.5},
             matches=Matches(np.array([[5.0, 5.0]]), np.zeros((1, 3)), np.array([True])),
         )  # fmt: skip
-
-    def extract(self, frame: Frame) -> str:
-        return "features"
-
-    def retrieve(self, features: str) -> list[Neighbour]:
-        return [Neighbour(1, "b", 0.9, POSE), Neighbour(0, "a", 0.5, Rigid.identity())]
 
 
 def load(settings: dict[str, Any]) -> Any:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from relpose_ros.errors import CheckpointError, ConfigurationError
-from relpose_ros.nodes.loading import MAP_PARAMETERS, MATCHING_PARAMETERS, SCENE_PARAMETERS, load, load_scene
+from relpose_ros.errors import CheckpointError, ConfigurationError, MapError
+from relpose_ros.nodes.loading import (
+    MAP_PARAMETERS,
+    MATCHING_PARAMETERS,
+    RETRIEVAL_PARAMETERS,
+    SCENE_PARAMETERS,
+    load,
+    load_scene,
+)
 
 
 def settings(world, **changes):
-    rows = (*MAP_PARAMETERS, *MATCHING_PARAMETERS, *SCENE_PARAMETERS)
+    rows = (*MAP_PARAMETERS, *MATCHING_PARAMETERS, *RETRIEVAL_PARAMETERS, *SCENE_PARAMETERS)
     own = {"map": str(world.map), "global_frame_id": "map"}
     return {row.name: row.default for row in rows} | own | changes
 
@@ -54,6 +61,24 @@ def test_a_scene_of_another_frame_or_none_at_all_is_refused(
             load(settings(small_world, **{"scene.checkpoint": scene}))
     with pytest.raises(CheckpointError, match="'office'"):
         load(settings(small_world, global_frame_id="office", **{"scene.checkpoint": str(scene_checkpoint)}))
+
+
+def test_a_describer_is_the_one_that_made_the_map(small_world, learned_map, retrieval_checkpoint):
+    named = {"retrieval.checkpoint": str(retrieval_checkpoint), "map": str(learned_map)}
+    loaded = load(settings(small_world, **named))
+    assert loaded.describer.startswith("places0.safetensors (sha256 ")
+    assert load(settings(small_world)).describer.startswith("vlad")
+    with pytest.raises(MapError, match=r"learned\.relmap.*places0.*retrieval\.checkpoint:=places0"):
+        load(settings(small_world, map=str(learned_map)))
+    with pytest.raises(CheckpointError, match=r"places0.*small\.relmap was made without weights"):
+        load(settings(small_world, **{"retrieval.checkpoint": str(retrieval_checkpoint)}))
+
+
+def test_a_node_that_retrieves_nothing_needs_no_describer(small_world, learned_map):
+    own = settings(small_world, map=str(learned_map))
+    del own["retrieval.checkpoint"]
+    loaded = load(own)
+    assert loaded.describer == "" and loaded.localizer.neighbour(loaded.map.reference_names[0]).index == 0
 
 
 def test_the_scene_node_needs_a_checkpoint(make_scene_checkpoint):

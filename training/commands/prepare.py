@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relpose_ros.errors import ConfigurationError, DatasetError
-from relpose_training.commands import scene, similarity
-from relpose_training.commands.progress import progress_line
+from relpose_training.commands import clusters, matches, places, scene, similarity
+from relpose_training.commands.progress import progress_line, say_line
 
 if TYPE_CHECKING:
     from relpose_ros.cli.parser import CommandParser, Subparsers
@@ -45,6 +44,21 @@ def add_parser(subparsers: Subparsers) -> None:
             help="pairs of images with matches and their true geometry (recipe one_to_one)",
             description="SIFT, nearest neighbours, ratios, mutuals and the true epipolar geometry. "
             "The same command again takes up a run that was interrupted.",
+        )
+    )
+    matches.add_arguments(
+        actions.add_parser(
+            "matches", help=matches.HELP, description=matches.DESCRIPTION, examples=matches.EXAMPLES
+        )
+    )
+    clusters.add_arguments(
+        actions.add_parser(
+            "clusters", help=clusters.HELP, description=clusters.DESCRIPTION, examples=clusters.EXAMPLES
+        )
+    )
+    places.add_arguments(
+        actions.add_parser(
+            "places", help=places.HELP, description=places.DESCRIPTION, examples=places.EXAMPLES
         )
     )
     scene.add_arguments(
@@ -126,7 +140,14 @@ def _correspondences(args: argparse.Namespace) -> int:
     sequences, shares = sequences_of(args), parse_split(args.split or "train")
     with progress_line() as progress:
         counts = prepare_correspondences(
-            sequences, shares, target, _options(args), " ".join(args.sources), args.workers, progress, _report
+            sequences,
+            shares,
+            target,
+            _options(args),
+            " ".join(args.sources),
+            args.workers,
+            progress,
+            say_line,
         )
     for split, count in counts.items():
         print(f"{target.file(split)}: {count} pairs")
@@ -143,7 +164,7 @@ def _convert(args: argparse.Namespace, target: Target) -> int:
     if split not in ("train", "val", "test"):
         raise ConfigurationError(f"{path}: of which split is it? Say --split train, val or test")
     with progress_line() as progress:
-        count = convert_oanet(path, split, target, progress, _report)
+        count = convert_oanet(path, split, target, progress, say_line)
     print(f"{target.file(split)}: {count} pairs")
     return 0
 
@@ -204,8 +225,11 @@ def _options(args: argparse.Namespace) -> CorrespondenceOptions:
     )
 
 
-def _report(line: str) -> None:
-    print(f"\r\x1b[K{line}" if sys.stderr.isatty() else line, file=sys.stderr, flush=True)
-
-
-ACTIONS = {"correspondences": _correspondences, "scene": scene.run, "similarity": similarity.run}
+ACTIONS = {
+    "clusters": clusters.run,
+    "correspondences": _correspondences,
+    "matches": matches.run,
+    "places": places.run,
+    "scene": scene.run,
+    "similarity": similarity.run,
+}

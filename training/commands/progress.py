@@ -26,6 +26,11 @@ def progress_line(
         line.clear()
 
 
+def say_line(line: str) -> None:
+    """A line on stderr, in place of the progress that stands there."""
+    print(f"\r\x1b[K{line}" if sys.stderr.isatty() else line, file=sys.stderr, flush=True)
+
+
 class ProgressLine:
     """Share done, stage, time left."""
 

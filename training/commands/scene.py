@@ -13,7 +13,7 @@ from relpose_ros.errors import ConfigurationError, DatasetError
 from relpose_training.commands.progress import progress_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -187,17 +187,27 @@ def _landmarks(path: Path | None, splits: Mapping[str, list[PosedImage]]) -> Lan
     """The points that each image sees, by its name. Raises DatasetError if no image is known by name."""
     if path is None:
         return None
+    names = {image.name for images in splits.values() for image in images}
+    seen = landmarks_by_image(path, names)
+    print(f"{path}: landmarks of {len(seen)} of {len(names)} images", file=sys.stderr)
+    return lambda image: seen.get(image.name)
+
+
+def landmarks_by_image(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float64]]:
+    """Points (M, 3) that each of the images sees, as far as the file knows them by name.
+
+    `path`: a map (.relmap), a VisualSFM file (.nvm) or a COLMAP model. Raises DatasetError if it knows none.
+    """
     seen = _points_by_name(path)
     name_of = _stem if path.suffix == ".nvm" else str
-    names = {name_of(image.name) for images in splits.values() for image in images}
-    known = names & seen.keys()
+    names = list(names)
+    known = {name: seen[name_of(name)] for name in names if name_of(name) in seen}
     if not known:
         raise DatasetError(
             f"{path}: none of its {len(seen)} images ({next(iter(seen), '')!r}, ...) is one of the sources "
             f"({min(names, default='')!r}, ...); give the model or map that was made of them"
         )
-    print(f"{path}: landmarks of {len(known)} of {len(names)} images", file=sys.stderr)
-    return lambda image: seen.get(name_of(image.name))
+    return known
 
 
 def _points_by_name(path: Path) -> dict[str, NDArray[np.float64]]:

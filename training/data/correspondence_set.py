@@ -1,4 +1,4 @@
-"""A data set of correspondences from many sequences: divided into splits, resumable, written whole."""
+"""A data set of pairs from many sequences: divided into splits, resumable, written whole."""
 
 from __future__ import annotations
 
@@ -6,35 +6,63 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
 from relpose_ros.errors import ConfigurationError, DatasetError
 from relpose_ros.progress import Progress, silent
-from relpose_training.data.correspondences import (
-    FARTHEST,
-    VARYING,
-    CorrespondenceOptions,
-    Tally,
-    sequence_pairs,
-)
+from relpose_training.data.correspondences import FARTHEST, VARYING
 from relpose_training.data.oanet_hdf5 import OANetFile
 from relpose_training.data.oanet_writer import write_oanet
 from relpose_training.data.pair_correspondences import PairCorrespondences
-from relpose_training.data.sequences import PosedSequence, divide, licence_of
+from relpose_training.data.parts import make_parts
+from relpose_training.data.sequences import PosedSequence, divide, licence_of, metric_of
 from relpose_training.data.shard_writer import write_shards
 from relpose_training.data.shards import Sample, ShardSet
 from relpose_training.data.virtual_points import virtual_correspondences
-from relpose_training.data.worker_processes import die_with_the_parent
 
 Format = Literal["shards", "oanet"]
 
 PARTS = ".parts"
+
+
+class PairTally(Protocol):
+    """A dataclass: what became of the images of a sequence."""
+
+    kept: int
+
+    def sentence(self) -> str:
+        """In words."""
+        ...
+
+
+class PairMaker(Protocol):
+    """A frozen dataclass that says how pairs are made of a sequence, and makes them."""
+
+    varying: ClassVar[tuple[str, ...]]
+    """Fields of a pair whose lengths differ."""
+
+    @property
+    def seed(self) -> int:
+        """Which sequences are in which split follows from it."""
+        ...
+
+    def new_tally(self) -> Any:
+        """A `PairTally` of nothing."""
+        ...
+
+    def meta(self) -> dict[str, Any]:
+        """What the index of a split says of the pairs."""
+        ...
+
+    def samples(
+        self, sequence: PosedSequence, folder: Path, progress: Progress, tally: Any, /
+    ) -> Iterator[Sample]:
+        """The pairs; `tally` is filled. What is kept in `folder` helps when it is started again."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -57,11 +85,13 @@ class Target:
                 f"{self.file(split)} exists already; choose another --out, or say --force"
             )
 
-    def write(self, split: str, samples: Iterator[Sample], meta: Mapping[str, Any]) -> int:
+    def write(
+        self, split: str, samples: Iterator[Sample], meta: Mapping[str, Any], varying: Sequence[str] = VARYING
+    ) -> int:
         """Write one split; returns how many pairs. Raises DatasetError if they are too few."""
         if self.format == "oanet":
             return write_oanet(samples, self.file(split))
-        index = write_shards(samples, self.folder, split, self.shards, VARYING, meta)
+        index = write_shards(samples, self.folder, split, self.shards, varying, meta)
         return sum(entry.samples for entry in index.shards)
 
 
@@ -69,7 +99,7 @@ def prepare_correspondences(
     sequences: Sequence[PosedSequence],
     shares: Mapping[str, float],
     target: Target,
-    options: CorrespondenceOptions,
+    options: PairMaker,
     source: str = "",
     workers: int = 1,
     progress: Progress = silent,
@@ -87,7 +117,7 @@ def prepare_correspondences(
     parts = [Part(target.folder / PARTS, sequence, options) for sequence in sequences]
     if len({part.key for part in parts}) < len(parts):
         raise ConfigurationError("a source is given twice; expected each once")
-    _make(parts, workers, progress, report)
+    make_parts(parts, workers, progress, report)
     counts = {}
     for split, numbers in divided.items():
         chosen = [parts[k] for k in numbers]
@@ -97,17 +127,28 @@ def prepare_correspondences(
             raise DatasetError(
                 f"{split}: {pairs} pairs for {target.shards} shards; expected at least one for each\n{lines}"
             )
-        meta = {
-            "source": source,
-            "features": options.features,
-            "sequences": [part.sequence.name for part in chosen],
-            "licences": [licence_of(part.sequence) for part in chosen],
-            "options": asdict(options),
-        }
-        counts[split] = target.write(split, _numbered(chosen), meta)
+        meta = {**_meta(chosen, options), "source": source}
+        counts[split] = target.write(split, _numbered(chosen), meta, options.varying)
     for part in parts:
         part.remove()
     return counts
+
+
+def _meta(parts: Sequence[Part], options: PairMaker) -> dict[str, Any]:
+    licences = [licence_of(part.sequence) for part in parts]
+    return {
+        **options.meta(),
+        "sequences": [part.sequence.name for part in parts],
+        "licences": licences,
+        "licence": ", ".join(dict.fromkeys(licences)),
+        "metric": all(metric_of(part.sequence) for part in parts),
+        "options": as_dict(options),
+    }
+
+
+def as_dict(options: Any) -> dict[str, Any]:
+    """The fields of a dataclass."""
+    return asdict(options)
 
 
 @dataclass(frozen=True)
@@ -116,33 +157,44 @@ class Part:
 
     folder: Path
     sequence: PosedSequence
-    options: CorrespondenceOptions
+    options: PairMaker
 
     @property
     def key(self) -> str:
         """Changes with the sequence and the options."""
-        text = f"{self.sequence!r} {json.dumps(asdict(self.options), sort_keys=True)}"
+        text = f"{self.sequence!r} {json.dumps(as_dict(self.options), sort_keys=True)}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def name(self) -> str:
+        """Of its sequence."""
+        return self.sequence.name
+
+    def sentence(self) -> str:
+        """What became of its images, in words."""
+        return self.tally().sentence()
 
     def done(self) -> bool:
         """Whether it was made before."""
         return self._tally_file.is_file()
 
-    def tally(self) -> Tally:
+    def tally(self) -> PairTally:
         """What became of its images."""
-        return Tally(**json.loads(self._tally_file.read_text()))
+        made: PairTally = replace(self.options.new_tally(), **json.loads(self._tally_file.read_text()))
+        return made
 
     def make(self, progress: Progress = silent) -> None:
         """Make the pairs and write them; the tally, which is written last, says that it is done."""
-        tally = Tally()
-        samples = sequence_pairs(self.sequence.name, self.sequence.images(), self.options, progress, tally)
+        tally, kept = self.options.new_tally(), self.folder / f"{self.key}.images"
+        samples = self.options.samples(self.sequence, kept, progress, tally)
         first = next(samples, None)
         if first is not None:
-            write_shards(_chained(first, samples), self.folder, self.key, 1, VARYING)
+            write_shards(_chained(first, samples), self.folder, self.key, 1, self.options.varying)
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self._tally_file.with_suffix(".part")
-        part.write_text(json.dumps(asdict(tally)))
+        part.write_text(json.dumps(as_dict(tally)))
         part.replace(self._tally_file)
+        shutil.rmtree(kept, ignore_errors=True)
 
     def samples(self) -> Iterator[Sample]:
         """Its pairs, one at a time."""
@@ -215,52 +267,6 @@ def stored_sample(pair: PairCorrespondences) -> Sample:
         "t": pair.direction,
         "virtual": virtual_correspondences(pair.essential()),
     }
-
-
-def _make(parts: list[Part], workers: int, progress: Progress, report: Callable[[str], None]) -> None:
-    """Make the parts that are missing."""
-    missing = [part for part in parts if not part.done()]
-    if len(missing) < len(parts):
-        report(f"{len(parts) - len(missing)} of {len(parts)} sequences were made before")
-    if workers > 1 and len(missing) > 1:
-        _make_in_processes(missing, workers, progress, report)
-        return
-    for done, part in enumerate(missing):
-        part.make(_within(progress, done, len(missing)))
-        _tell(part, done + 1, len(missing), progress, report)
-
-
-def _make_in_processes(
-    parts: list[Part], workers: int, progress: Progress, report: Callable[[str], None]
-) -> None:
-    context = get_context("forkserver")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=die_with_the_parent) as pool:
-        running = {pool.submit(part.make): part for part in parts}
-        try:
-            for done, future in enumerate(as_completed(running), 1):
-                future.result()
-                _tell(running[future], done, len(parts), progress, report)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _tell(part: Part, done: int, total: int, progress: Progress, report: Callable[[str], None]) -> None:
-    progress(done * STEPS, total * STEPS, part.sequence.name)
-    report(f"{part.sequence.name}: {part.tally().sentence()}")
-
-
-STEPS = 1000
-"""Progress of one sequence."""
-
-
-def _within(progress: Progress, before: int, sequences: int) -> Progress:
-    """The progress of one of several sequences as part of the whole."""
-
-    def update(done: int, total: int, stage: str = "", /) -> None:
-        progress(round(STEPS * (before + done / max(total, 1))), STEPS * sequences, stage)
-
-    return update
 
 
 def _numbered(parts: Sequence[Part]) -> Iterator[Sample]:

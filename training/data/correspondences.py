@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ from relpose_ros.features.registry import make_extractor
 from relpose_ros.geometry.epipolar import epipolar_line_distances, essential_matrix
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.progress import Progress, silent
+from relpose_training.data.sequences import PosedSequence
 from relpose_training.data.shards import Sample
 from relpose_training.data.view_pairs import (
     Sight,
@@ -62,6 +65,8 @@ class CorrespondenceOptions:
     least_baseline: float = 0.02
     seed: int = 0
 
+    varying: ClassVar[tuple[str, ...]] = VARYING
+
     def __post_init__(self) -> None:
         counts = (self.max_keypoints, self.images, self.pairs, self.least_matches)
         if min(counts) < 2 or min(self.least_true, self.seed) < 0 or self.least_baseline <= 0:
@@ -70,6 +75,20 @@ class CorrespondenceOptions:
             )
         if not 0 <= self.least_overlap < 1:
             raise ConfigurationError(f"least_overlap must be in [0, 1), got {self.least_overlap}")
+
+    def new_tally(self) -> Tally:
+        """For one sequence."""
+        return Tally()
+
+    def meta(self) -> dict[str, Any]:
+        """What the index of a split says of the pairs."""
+        return {"features": self.features}
+
+    def samples(
+        self, sequence: PosedSequence, folder: Path, progress: Progress, tally: Tally
+    ) -> Iterator[Sample]:
+        """The pairs of a sequence; nothing is kept in `folder`."""
+        return sequence_pairs(sequence.name, sequence.images(), self, progress, tally)
 
 
 @dataclass
@@ -125,7 +144,7 @@ def sequence_pairs(
             f"{name}: {len(posed)} of {len(images)} images have a pose; expected two or more: "
             "without poses there is no truth to learn from"
         )
-    posed = [posed[k] for k in _evenly(len(posed), options.images)]
+    posed = [posed[k] for k in evenly(len(posed), options.images)]
     tally.images = len(posed)
     total = len(posed) + options.pairs
     views = _views(posed, options, progress, total, name)
@@ -218,7 +237,7 @@ def _baselines(views: Sequence[View]) -> Array:
     return np.asarray(np.linalg.norm(positions[:, None] - positions, axis=2))
 
 
-def _evenly(count: int, most: int) -> list[int]:
+def evenly(count: int, most: int) -> list[int]:
     """At most `most` of the indices 0 to count - 1, evenly spread."""
     chosen = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
     return [int(k) for k in chosen]

@@ -7,11 +7,12 @@ with those that were chosen for the query last time.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from relpose_ros.errors import ConfigurationError, DatasetError
@@ -79,9 +80,10 @@ class HardNegatives:
     ) -> list[TrainingTuple]:
         """A tuple for each of `queries`; row i of `distances` (n, G) is that of query i of these n.
 
-        `reranked` (n, G): other distances, by which difficult positives are found; without them, as in the
-        first generation of SFRS, these are just the nearest. Raises ConfigurationError for other shapes or
-        NaN, DatasetError where there are too few negatives.
+        Gallery images at an infinite distance were not looked at. `reranked` (n, G): other distances, by
+        which difficult positives are found; without them, as in the first generation of SFRS, these are just
+        the nearest. Raises ConfigurationError for other shapes or NaN, DatasetError where there are too few
+        negatives.
         """
         rows = np.asarray(distances)
         others = rows if reranked is None else np.asarray(reranked)
@@ -92,23 +94,52 @@ class HardNegatives:
             )
         return [self._tuple(q, row, other) for q, row, other in zip(queries, rows, others, strict=True)]
 
-    def _tuple(self, query: int, row: NDArray[np.floating], reranked: NDArray[np.floating]) -> TrainingTuple:
+    def nearest_positives(self, query: int, row: NDArray[np.floating]) -> Indices:
+        """The positives of a query, nearest first by its distances `row` (G,), up to `positive_pool`."""
         positives = self._positives[query]
-        ranked = positives[np.argsort(row[positives], kind="stable")]
-        found = difficult_positives(ranked[: self.options.positive_pool], reranked, self.options.difficult)
+        return positives[np.argsort(row[positives], kind="stable")][: self.options.positive_pool]
+
+    def last_negatives(self, query: int) -> Indices:
+        """The negatives that were chosen for a query last time."""
+        return self._last.get(query, np.zeros(0, np.int64))
+
+    def positives(self, query: int) -> Indices:
+        """All gallery images of a query's place."""
+        return self._positives[query]
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a saved state: the generator, and the last negatives of each query."""
+        version, internal, gauss_next = self._random.getstate()
+        negatives = np.stack(list(self._last.values())) if self._last else np.zeros((0, 0), np.int64)
+        return {
+            "random": [version, list(internal), gauss_next],
+            "queries": torch.tensor(list(self._last), dtype=torch.int64),
+            "negatives": torch.from_numpy(negatives),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """From a saved state."""
+        version, internal, gauss_next = state["random"]
+        self._random.setstate((version, tuple(internal), gauss_next))
+        pairs = zip(state["queries"].tolist(), state["negatives"].numpy(), strict=True)
+        self._last = {query: negatives.copy() for query, negatives in pairs}
+
+    def _tuple(self, query: int, row: NDArray[np.floating], reranked: NDArray[np.floating]) -> TrainingTuple:
+        ranked = self.nearest_positives(query, row)
+        found = difficult_positives(ranked, reranked, self.options.difficult)
         negatives = self._negatives(query, row)
         return TrainingTuple(query, int(ranked[0]), tuple(negatives.tolist()), tuple(found.tolist()))
 
     def _negatives(self, query: int, row: NDArray[np.floating]) -> Indices:
-        allowed = np.ones(len(row), bool)
+        allowed = np.isfinite(row)
         allowed[self._near[query]] = False
         order = np.argsort(row, kind="stable")
         candidates = order[allowed[order]]
         drawn = self._random.sample(range(len(candidates)), min(self.options.pool, len(candidates)))
         in_pool = np.zeros(len(row), bool)
         in_pool[candidates[drawn]] = True
-        in_pool[self._last.get(query, [])] = True
-        hardest = candidates[in_pool[candidates]][: self.options.negatives]
+        in_pool[self.last_negatives(query)] = True
+        hardest: Indices = candidates[in_pool[candidates]][: self.options.negatives]
         if len(hardest) < self.options.negatives:
             raise DatasetError(
                 f"query {query}: expected {self.options.negatives} negatives, {len(hardest)} of {len(row)} "

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from relpose_ros.checkpoints.retrieval import RetrievalInfo, network_input
 from relpose_ros.errors import ConfigurationError
-from relpose_ros.retrieval.vgg16_input import HEIGHT, WIDTH, vgg16_input
 
 LUMA = (0.299, 0.587, 0.114)
 """Grey of red, green, blue (ITU-R 601)."""
@@ -81,17 +81,18 @@ def turn_hue(image: Tensor, turn: float) -> Tensor:
 def training_input(
     image: NDArray[np.uint8],
     generator: torch.Generator,
+    info: RetrievalInfo,
     jitter: ColourJitter | None = None,
-    height: int = HEIGHT,
-    width: int = WIDTH,
 ) -> NDArray[np.float32]:
     """BGR or grey pixels of any size -> what the network is trained on, (3, height, width).
 
-    Colours change before the size does, as in OpenIBL. Without `jitter`, this is `vgg16_input`.
+    Colours change before the size does, as in OpenIBL. Without `jitter`, this is `network_input`.
     """
     if jitter is None:
-        return vgg16_input(image, height, width)
+        plain: NDArray[np.float32] = network_input(image, info)[0]
+        return plain
     colour = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
     planes = torch.from_numpy(np.ascontiguousarray(colour[..., ::-1].transpose(2, 0, 1))).float() / 255
     jittered = (jitter(planes, generator) * 255).round().to(torch.uint8)
-    return vgg16_input(np.ascontiguousarray(jittered.numpy().transpose(1, 2, 0)[..., ::-1]), height, width)
+    changed = np.ascontiguousarray(jittered.numpy().transpose(1, 2, 0)[..., ::-1])
+    return training_input(changed, generator, info)

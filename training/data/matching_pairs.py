@@ -1,7 +1,7 @@
 """Pairs of images with features and true relative pose: the HDF5 layout of the published evaluations.
 
 Groups K1 K2 R T e f img_path1 img_path2 desc1 desc2 kpt1 kpt2, each with the data sets "0" to "n-1"
-(specs/imp.md 2.3, from SGMNet).
+(specs/imp.md 2.3, from SGMNet). Ours have size1 and size2 too: matchers see keypoints relative to the image.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from relpose_ros.geometry.rigid import Rigid
 
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +33,24 @@ class ImageFeatures:
 
 @dataclass(frozen=True, eq=False)
 class PosedPair:
-    """Two images: features, intrinsics (3, 3), paths, and `second_from_first`, translation of length 1."""
+    """Two images: features, intrinsics (3, 3), paths, and `second_from_first`, translation of length 1.
+
+    `sizes`: (width, height) of each image; None in files of others, which do not have it.
+    """
 
     features: tuple[ImageFeatures, ImageFeatures]
     matrices: tuple[Array, Array]
     image_paths: tuple[str, str]
     second_from_first: Rigid
+    sizes: tuple[Size, Size] | None = None
+
+    @property
+    def image_sizes(self) -> tuple[Size, Size]:
+        """`sizes`, or what they are if the principal points lie in the middle, as YFCC's were set."""
+        if self.sizes is not None:
+            return self.sizes
+        first, second = ((round(2 * m[0, 2] + 1), round(2 * m[1, 2] + 1)) for m in self.matrices)
+        return first, second
 
     @property
     def essential(self) -> Array:
@@ -136,7 +149,17 @@ def _read_pair(file: Any, index: str) -> PosedPair:
         (matrix("K1"), matrix("K2")),
         (_text(file, f"img_path1/{index}"), _text(file, f"img_path2/{index}")),
         Rigid(matrix("R"), translation),
+        _sizes(file, index),
     )
+
+
+def _sizes(file: Any, index: str) -> tuple[Size, Size] | None:
+    if not {"size1", "size2"} <= set(file):
+        return None
+    first, second = (_dataset(_group(file, name), index, (2,)) for name in ("size1", "size2"))
+    if min(*first, *second) < 1:
+        raise DatasetError(f"expected sizes of images, got {first.tolist()} and {second.tolist()}")
+    return (int(first[0]), int(first[1])), (int(second[0]), int(second[1]))
 
 
 def _write_pair(file: Any, index: str, pair: PosedPair) -> None:
@@ -154,6 +177,8 @@ def _write_pair(file: Any, index: str, pair: PosedPair) -> None:
         file[f"kpt{side}/{index}"] = np.asarray(features.keypoints, np.float32)
         file[f"desc{side}/{index}"] = np.asarray(features.descriptors, np.float32)
         file.create_dataset(f"img_path{side}/{index}", data=[path.encode("ascii")], dtype=text)
+        if pair.sizes is not None:
+            file[f"size{side}/{index}"] = np.asarray(pair.sizes[side - 1], np.int32)
 
 
 def _group(file: Any, name: str) -> Any:

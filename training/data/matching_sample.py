@@ -115,7 +115,7 @@ def choose_keypoints(
     wanted = options.keypoints
     if min(counts) < wanted:
         raise DatasetError(f"a sample of {wanted} keypoints needs as many in both images, got {counts}")
-    others = [np.setdiff1d(np.arange(n), matches[:, side]) for side, n in enumerate(counts)]
+    others = [_unmatched(matches[:, side], n) for side, n in enumerate(counts)]
     kept = min(len(matches), wanted)
     if options.random_inliers:
         kept = min(random.randint(options.min_inliers, options.max_inliers + 1), kept)
@@ -133,6 +133,13 @@ def choose_keypoints(
         chosen[side] = chosen[side][order]
         places.append(np.argsort(order)[:kept])  # where the matches went
     return Choice(chosen[0], chosen[1], np.stack(places, axis=1))
+
+
+def _unmatched(matched: Index, count: int) -> Index:
+    """Which of `count` keypoints are in no match."""
+    free = np.ones(count, np.bool_)
+    free[matched] = False
+    return np.flatnonzero(free)
 
 
 def matching_sample(

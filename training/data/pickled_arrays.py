@@ -20,7 +20,7 @@ import tokenize
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -60,7 +60,7 @@ def read_pickled_npy(path: Path) -> Any:
         raise DatasetError(f"{path}: cannot be read ({error}); expected an .npy file of the dump") from error
 
 
-def parse_npy(file: BinaryIO, name: str) -> Any:
+def parse_npy(file: IO[bytes], name: str) -> Any:
     """As `read_pickled_npy`, from an open file, such as a member of an .npz archive; `name` is for errors."""
     data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
@@ -79,7 +79,7 @@ def parse_npy(file: BinaryIO, name: str) -> Any:
     return value.item() if shape == () else value
 
 
-def _npy_header(stream: BinaryIO) -> tuple[tuple[int, ...], bool]:
+def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool]:
     """Shape, and whether objects follow (as a pickle) rather than numbers."""
     version = npy.read_magic(stream)
     if version not in ((1, 0), (2, 0)):

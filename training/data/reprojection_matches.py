@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from relpose_ros.errors import ConfigurationError
 from relpose_ros.geometry.rigid import Rigid
 
 Array = NDArray[np.float64]
@@ -28,12 +29,20 @@ class PosedKeypoints:
 @dataclass(frozen=True)
 class ReprojectionOptions:
     """Pixels. `inlier_px`: furthest that a match lands from its partner, both ways; `outlier_px`: nearest
-    that a keypoint without partner lands from any; `compat`: of several claims to one keypoint the first
-    is a match, as published, not the nearest."""
+    that a keypoint without partner lands from any; `depth_share`: furthest that the depths of a match differ,
+    as a part of them; `compat`: as published, of several claims to one keypoint the first is a match, not
+    the nearest, and depths are not compared. Raises ConfigurationError for bounds the wrong way round."""
 
     inlier_px: float = 5.0
     outlier_px: float = 15.0
+    depth_share: float = 0.1
     compat: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.inlier_px < self.outlier_px or self.depth_share <= 0:
+            raise ConfigurationError(
+                f"expected 0 < inlier_px < outlier_px and a positive depth_share, got {self}"
+            )
 
 
 class ReprojectionMatches(NamedTuple):
@@ -50,7 +59,8 @@ def reprojection_matches(
     """Which keypoints show the same point, and which of the first have no partner (specs/imp.md 2.1).
 
     A keypoint with depth lands in the second image; its partner is the nearest keypoint there if within
-    `inlier_px`, and if the partner, with its own depth, lands within `inlier_px` of it. Of pairs that share
+    `inlier_px`, if the partner, with its own depth, lands within `inlier_px` of it, and if both agree about
+    how far away it is: what one hides from the other is no match. Of pairs that share
     a keypoint one is kept. Neither a match nor an outlier: keypoints without depth, and between the bounds.
     """
     from scipy.spatial import cKDTree
@@ -60,13 +70,15 @@ def reprojection_matches(
     nothing = np.zeros((0, 2), np.int64)
     if not len(known) or not len(second.keypoints):
         return ReprojectionMatches(nothing, nothing)
-    landed = _land(first, second)[known]
+    landed, depth = (values[known] for values in _land(first, second))
     distance, nearest = cKDTree(second.keypoints).query(landed)
-    back = np.linalg.norm(_land(second, first)[nearest] - first.keypoints[known], axis=1)
+    back = np.linalg.norm(_land(second, first)[0][nearest] - first.keypoints[known], axis=1)
     closed = (second.depth[nearest] > 0) & (back <= options.inlier_px)
     pairs = np.stack([known, nearest], axis=1).astype(np.int64)
     good = np.flatnonzero((distance <= options.inlier_px) & closed)
     if not options.compat:
+        there = np.asarray(second.depth, float)[nearest[good]]
+        good = good[np.abs(depth[good] - there) <= options.depth_share * there]
         good = good[np.argsort(distance[good], kind="stable")]
     return ReprojectionMatches(_one_to_one(pairs[good]), pairs[distance >= options.outlier_px])
 
@@ -96,8 +108,9 @@ def depth_at(depth: NDArray[np.floating], keypoints: NDArray[np.floating], compa
     return found
 
 
-def _land(source: PosedKeypoints, target: PosedKeypoints) -> Array:
-    """Pixels (N, 2) of the target image on which the source's keypoints land; far off from behind it."""
+def _land(source: PosedKeypoints, target: PosedKeypoints) -> tuple[Array, Array]:
+    """Pixels (N, 2) of the target image on which the source's keypoints land, far off from behind it, and
+    how far they are from there (N,) along its axis."""
     homogeneous = np.concatenate([source.keypoints, np.ones((len(source.keypoints), 1))], axis=1)
     target_from_source = target.camera_from_world @ source.camera_from_world.inverse()
     with np.errstate(invalid="ignore", over="ignore"):  # unknown depths
@@ -106,7 +119,7 @@ def _land(source: PosedKeypoints, target: PosedKeypoints) -> Array:
         projected = moved @ target.matrix.T
         landed = projected[:, :2] / (projected[:, 2:] + 1e-5)  # as published
     landed[~(moved[:, 2] > 0)] = 1e9
-    return np.asarray(landed)
+    return np.asarray(landed), np.asarray(moved[:, 2])
 
 
 def _one_to_one(pairs: Index) -> Index:

@@ -82,10 +82,11 @@ def _encoded(image: PosedImage, options: SceneOptions) -> tuple[bytes, Camera]:
     if large:
         height, width = short_side_size(camera.height, camera.width, options.largest)
         pixels, camera = resize_bilinear(pixels, height, width), camera.resized(width, height)
-    return _file_of(pixels, options.jpeg, image.name), camera
+    return image_file(pixels, options.jpeg, image.name), camera
 
 
-def _file_of(pixels: NDArray[np.uint8], quality: int, name: str) -> bytes:
+def image_file(pixels: NDArray[np.uint8], quality: int, name: str) -> bytes:
+    """Pixels as a JPEG file of that quality, or as PNG (0)."""
     if not quality:
         return png(pixels)
     done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])

@@ -97,7 +97,7 @@ def seen_view(
         kept = np.zeros((0, 3)) if known is None else _spread(known, points)
         return SeenView(name, simulated, camera, map_from_camera, kept)
     measured = camera.resized(depth.shape[1], depth.shape[0])
-    coarse = _coarse(depth)
+    coarse = coarse_depth(depth)
     if not surfaces:
         kept = map_from_camera.apply(_grid_points(depth, measured, points))
         return SeenView(name, simulated, camera, map_from_camera, kept, coarse)
@@ -142,8 +142,9 @@ def _spread(points: Array, count: int) -> Array:
     return np.asarray(points[at], np.float64).reshape(-1, 3)
 
 
-def _coarse(depth: Floats) -> Floats:
-    """Every so many pixels, from the middle of the first ones on."""
-    step = max(1, min(depth.shape) // COARSE)
+def coarse_depth(depth: Floats, short: int = COARSE) -> Floats:
+    """A depth image (H, W) of about `short` pixels on its short side: every so many pixels, from the middle
+    of the first ones on. It still is of the camera's whole field of view."""
+    step = max(1, min(depth.shape) // short)
     height, width = (size // step * step for size in depth.shape)
     return np.ascontiguousarray(depth[step // 2 : height : step, step // 2 : width : step], np.float32)

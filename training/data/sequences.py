@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relpose_ros.datasets.base import PosedImage
 from relpose_ros.datasets.simulate.folder import LICENCE
@@ -34,13 +35,16 @@ class PosedSequence(Protocol):
 class SourceSequence:
     """All images of one posed-image source, of the map split and of the query split.
 
-    `label`: its name, if not that of the folder.
+    `label`: its name, if not that of the folder. `points`: what each image sees, by name (see `landmarks`),
+    out of the file `points_from`.
     """
 
     path: Path
     format: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     label: str = ""
+    points_from: str = ""
+    points: Mapping[str, NDArray[np.float64]] | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -50,6 +54,28 @@ class SourceSequence:
         from relpose_ros.datasets.open import open_source
 
         return open_source(self.path, format=self.format, **self.options).images
+
+    def landmarks(self) -> Mapping[str, NDArray[np.float64]] | None:
+        """Name of each image -> points (M, 3) in the frame of the poses; None where no one knows any.
+
+        A COLMAP model brings its own. Raises DatasetError for a broken one.
+        """
+        from relpose_ros.datasets.open import detect_format
+
+        if self.points is None and (self.format or detect_format(self.path)) == "colmap":
+            from relpose_ros.datasets.colmap_points import colmap_points
+
+            return colmap_points(self.path)
+        return self.points
+
+
+def metric_of(sequence: PosedSequence) -> bool:
+    """Whether its unit is the metre, as far as a sequence says."""
+    if isinstance(sequence, SourceSequence):
+        from relpose_ros.datasets.open import open_source
+
+        return open_source(sequence.path, format=sequence.format, **sequence.options).metric
+    return isinstance(sequence, SimulatedWorld)
 
 
 def licence_of(sequence: PosedSequence) -> str:
@@ -61,7 +87,7 @@ def licence_of(sequence: PosedSequence) -> str:
 
         source = open_source(sequence.path, format=sequence.format, **sequence.options)
         return source.licence or "not stated"
-    return "not stated"
+    return str(getattr(sequence, "licence", "not stated"))
 
 
 def parse_split(words: str) -> dict[str, float]:

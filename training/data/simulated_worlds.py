@@ -15,7 +15,7 @@ from relpose_ros.errors import ConfigurationError
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 
-Kind = Literal["any", "office", "corridor"]
+Kind = Literal["any", "office", "corridor", "equal_doors", "numbered_doors", "varied_doors"]
 
 SIZES = ((320, 240), (400, 300), (480, 270), (480, 360), (640, 480))
 OFFICES = 0.75
@@ -72,11 +72,11 @@ class SimulatedWorld:
     @property
     def name(self) -> str:
         """As it stands in the index of a data set."""
-        return f"simulate:{self._options().world}:{self.seed}"
+        return f"simulate:{self.options().world}:{self.seed}"
 
     def images(self) -> tuple[PosedImage, ...]:
         """Its images, rendered when they are loaded; poses of both looks are in one frame."""
-        options = self._options()
+        options = self.options()
         looks = [options]
         if np.random.default_rng([self.seed, 3]).random() < self.night:
             other = "b" if options.appearance == "a" else "a"
@@ -88,10 +88,11 @@ class SimulatedWorld:
         return tuple(
             replace(image, name=f"{look.appearance}/{image.name}")
             for number, look in enumerate(looks)
-            for image in simulated_source(WanderingSimulation(look, self._wandering(number))).images
+            for image in simulated_source(WanderingSimulation(look, self.wandering(number))).images
         )
 
-    def _options(self) -> SimulationOptions:
+    def options(self) -> SimulationOptions:
+        """Its place, look, camera and drives."""
         rng = np.random.default_rng([self.seed, 1])
         world = ("office" if rng.random() < OFFICES else "corridor") if self.kind == "any" else self.kind
         queries = self.views // 3
@@ -107,7 +108,8 @@ class SimulatedWorld:
             sensor=_sensor(rng),
         )
 
-    def _wandering(self, look: int) -> Wandering:
+    def wandering(self, look: int) -> Wandering:
+        """How the camera is held on the drives in the first (0) or in the other look (1)."""
         rng = np.random.default_rng([self.seed, 2, look])
         amplitude = rng.uniform(0, 1, 4) * [0.15, 0.6, 0.2, 0.25]
         period, phase = rng.uniform([4, 4, 4, 6], [11, 11, 11, 15]), rng.uniform(0, 2 * np.pi, 4)

@@ -69,7 +69,7 @@ def typical_distance(positions: Array) -> float:
 
 def overlap(first: Sight, second: Sight) -> float:
     """Share (0..1) of what either sees that the other sees, too: the smaller of both. Walls hide things."""
-    return min(_seen_share(first, second), _seen_share(second, first))
+    return min(seen_share(first, second), seen_share(second, first))
 
 
 def overlaps(sights: Sequence[Sight]) -> Array:
@@ -113,8 +113,8 @@ def _alike(points: Array, other: Array) -> NDArray[np.bool_]:
     return np.asarray((points * away).sum(axis=1) >= np.cos(WIDEST_PARALLAX) * lengths)
 
 
-def _seen_share(first: Sight, second: Sight) -> float:
-    """Share of `first`'s points that `second` sees; 0 without any."""
+def seen_share(first: Sight, second: Sight) -> float:
+    """Share of `first`'s points that `second` sees, from a similar direction; 0 without any points."""
     if not len(first.points):
         return 0.0
     second_from_first = second.map_from_camera.inverse() @ first.map_from_camera

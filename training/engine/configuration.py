@@ -61,14 +61,17 @@ class EngineConfig:
     """Of SGD; the first beta of Adam and AdamW."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled with adamw, coupled (L2) otherwise."""
-    schedule: Literal["constant", "cosine", "linear", "step"] = "constant"
+    schedule: Literal["constant", "cosine", "linear", "step", "exponential"] = "constant"
     """How the learning rate goes on after the warm-up; cosine and linear end at zero."""
     warmup_steps: Count = 0
     """Steps in which the learning rate rises linearly from zero."""
     step_size: Positive = 1000
-    """Of the schedule `step`: after so many steps the rate is multiplied by `step_factor`."""
+    """Of the schedules `step` and `exponential`: in so many steps the rate is multiplied by `step_factor`, at
+    once or little by little."""
     step_factor: Share = 0.5
-    """Of the schedule `step`."""
+    """Of the schedules `step` and `exponential`."""
+    step_start: Count = 0
+    """Of the schedules `step` and `exponential`: step from which the rate falls."""
     clip_norm: Rate | None = None
     """Largest norm of all gradients together."""
     ema: Share | None = None
@@ -85,6 +88,11 @@ class EngineConfig:
     """Steps between validations; the best checkpoint is chosen by them."""
     log_every: Positive = 20
     """Steps between lines in metrics.jsonl."""
+
+    @property
+    def can_be_longer(self) -> bool:
+        """Whether its steps are the same ones however many there are."""
+        return self.schedule in ("constant", "step", "exponential")
 
 
 def load_config(cls: type[C], file: str | Path | None = None, overrides: Sequence[str] = ()) -> C:
@@ -111,10 +119,10 @@ def dump_config(config: EngineConfig) -> dict[str, Any]:
 def config_hash(config: EngineConfig) -> str:
     """Identifies what is trained: sixteen digits.
 
-    They do not depend on OPERATION, nor on the number of steps where the schedule does not: such a run can
-    be made longer.
+    They do not depend on OPERATION, nor on the number of steps where nothing else does: such a run can be
+    made longer.
     """
-    left_out = OPERATION | ({"steps"} if config.schedule in ("constant", "step") else set())
+    left_out = OPERATION | ({"steps"} if config.can_be_longer else set())
     values = {key: value for key, value in dump_config(config).items() if key not in left_out}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -24,12 +24,13 @@ from relpose_training.engine.journal import Journal, plot_curves
 from relpose_training.engine.lock import folder_lock
 from relpose_training.engine.optimizers import make_optimizer
 from relpose_training.engine.recipe import Recipe, TrainingModule
-from relpose_training.engine.replay import ERRORS, Replay, ReplayOrder, replayed_batches
+from relpose_training.engine.replay import ERRORS
 from relpose_training.engine.results import Results
+from relpose_training.engine.resuming import find_state
+from relpose_training.engine.rounds import RoundOrder, Run, batches_in_rounds
 from relpose_training.engine.schedules import learning_rate
 from relpose_training.engine.signals import Termination
-from relpose_training.engine.states import is_finite, load_state, on_host, save_state
-from relpose_training.engine.validation import validate
+from relpose_training.engine.states import is_finite, on_host, save_state
 
 PRE_EMPTED = 143
 """Exit status after SIGTERM, the state saved."""
@@ -61,7 +62,9 @@ class Trainer:
         self.backup = None
         if self.config.backup is not None and not rehearsal:
             self.backup = Backup(self.config.backup, self.folder)
-        state = self._find_state()
+        if self.backup is not None and device.place.local_rank == 0:
+            self.backup.fetch()
+        state = find_state(self.folder, self.config, device)
         with device.alone():
             device.seed(self.config.seed)
             self.module: TrainingModule = recipe.module()
@@ -73,8 +76,8 @@ class Trainer:
         self.optimizer = make_optimizer(self.config, self.module.parameters())
         self.average = None if self.config.ema is None else MovingAverage(self.module, self.config.ema)
         self.results = Results(self.folder, recipe, self.config)
-        self.replay: Replay | None = None
-        self._replay_state: Any = None
+        self.order: RoundOrder | None = None
+        self._rounds_state: Any = None
         device.seed(self.config.seed + 1 + device.place.rank)
         if state is not None:
             self._restore(state)
@@ -127,16 +130,14 @@ class Trainer:
         size = config.batch_size * self.device.batch_factor
         seed = config.seed * 1000 + self.device.place.rank
         start = self.step * config.accumulate
-        options = self.recipe.replay()
-        if options is None:
+        rounds = self.recipe.rounds(Run(self.module, self.device, data, size, config.accumulate, seed))
+        if rounds is None:
             return self._feed(batches(data, size, seed, config.workers, start))
-        fetch = self.device.fetch_samples
-        self.replay = Replay(data, options, size, config.accumulate, seed, fetch)
-        if self._replay_state is not None:
-            self.replay.load_state_dict(self._replay_state)
-        order = ReplayOrder(self.replay)
-        loader = load(data, order, seed, config.workers, again=True)
-        return replayed_batches(loader, order, start, self._feed)
+        if self._rounds_state is not None:
+            rounds.load_state_dict(self._rounds_state)
+        self.order = RoundOrder(rounds)
+        loader = load(data, self.order, seed, config.workers, again=True)
+        return batches_in_rounds(loader, self.order, start, self._feed)
 
     def _feed(self, host: Iterable[Batch]) -> Iterator[Batch]:
         return self.device.feed(host if self.config.workers else loaded_ahead(host))
@@ -144,9 +145,10 @@ class Trainer:
     def train_step(self, data: Iterator[Batch], meter: Meter) -> dict[str, torch.Tensor]:
         """One optimizer step over the accumulated batches; returns the mean of what the module gave."""
         config = self.config
+        self._enter_stage()
         self.wrapped.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, self.step)
+            group["lr"] = self._learning_rate(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         total: dict[str, torch.Tensor] = {}
         for part in range(config.accumulate):
@@ -156,8 +158,8 @@ class Trainer:
             meter.samples += len(next(iter(batch.values())))
             values = self._backward(batch, last=part == config.accumulate - 1)
             errors = values.pop(ERRORS, None)
-            if self.replay is not None:
-                self.replay.visited(errors)
+            if self.order is not None:
+                self.order.rounds.visited(errors)
             for name, value in values.items():
                 share = value.detach() / config.accumulate
                 total[name] = total[name] + share if name in total else share
@@ -169,6 +171,18 @@ class Trainer:
         if self.average is not None:
             self.average.update(self.module)
         return total
+
+    def _enter_stage(self) -> None:
+        """Where a later stage begins: what the recipe does to the module; the optimizer's past is past."""
+        if self.step and self.step == self.recipe.stage(self.step).start:
+            self.recipe.begin_stage(self.module, self.step)
+            self.optimizer.state.clear()
+            if self.config.ema is not None:
+                self.average = MovingAverage(self.module, self.config.ema)
+
+    def _learning_rate(self, step: int) -> float:
+        stage = self.recipe.stage(step)
+        return learning_rate(self.config, step - stage.start, len(stage))
 
     def _backward(self, batch: Batch, last: bool) -> dict[str, torch.Tensor]:
         if not last:
@@ -185,7 +199,7 @@ class Trainer:
         if not math.isfinite(numbers["loss"]):
             self._give_up(f"the loss is {numbers['loss']}")
         seconds = time.perf_counter() - meter.started
-        numbers["learning_rate"] = learning_rate(self.config, self.step - 1)
+        numbers["learning_rate"] = self._learning_rate(self.step - 1)
         numbers["samples_per_second"] = self.device.place.world * meter.samples / seconds
         numbers["waiting_for_data"] = meter.waited / seconds
         if journal:
@@ -207,7 +221,7 @@ class Trainer:
             held = {name: value.clone() for name, value in self.module.state_dict().items()}
             self.module.load_state_dict(self.average.values)
         generators = self.device.random_state()
-        metrics = validate(self.recipe, self.module, self.device)
+        metrics = self.recipe.validate(self.module, self.device)
         self.device.restore_random_state(generators)
         if self.device.is_main:
             self.results.keep(self.step, metrics, self.module.network, self.seconds())
@@ -232,7 +246,7 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         """What a run goes on from, on the host; empty but in the process that writes it."""
         everyone = self.device.gather(self.device.random_state())
-        replays = self.device.gather(None if self.replay is None else self.replay.state_dict())
+        rounds = self.device.gather(None if self.order is None else self.order.rounds.state_dict())
         if not self.device.is_main:
             return {}
         state: dict[str, Any] = on_host(
@@ -246,7 +260,7 @@ class Trainer:
                 "average": None if self.average is None else self.average.state_dict(),
                 "best": self.results.best,
                 "random": everyone,
-                "replay": replays,
+                "rounds": rounds,
             }
         )
         return state
@@ -254,35 +268,6 @@ class Trainer:
     def seconds(self) -> float:
         """How long this run has taken, with what came before it was interrupted, up to its last state."""
         return self._seconds_before + time.monotonic() - self._began
-
-    def _find_state(self) -> dict[str, Any] | None:
-        """What this run goes on from, checked to be the same run in all processes."""
-        if self.backup is not None and self.device.place.local_rank == 0:
-            self.backup.fetch()
-        self.device.barrier()
-        state = load_state(self.folder)
-        steps = self.device.gather(-1 if state is None else int(state["step"]))
-        if len(set(steps)) > 1:
-            raise ConfigurationError(
-                f"{self.folder}: the processes see states of different steps {steps} (-1: none); it must be "
-                "one folder that all machines share, or be copied by backup="
-            )
-        if state is not None:
-            self._check_same_run(state)
-        return state
-
-    def _check_same_run(self, state: dict[str, Any]) -> None:
-        if state["config"] != config_hash(self.config):
-            raise ConfigurationError(
-                f"{self.folder} holds a run with another configuration (see its {CONFIG}); continue it with "
-                "the same one, or choose another out="
-            )
-        now = self.device.place.world * self.device.batch_factor
-        if state.get("processes", now) != now:
-            raise ConfigurationError(
-                f"{self.folder} holds a run of {state['processes']} devices, here are {now}: its batches "
-                "would be others. Start as many, or choose another out="
-            )
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.step = self.saved = int(state["step"])
@@ -293,7 +278,7 @@ class Trainer:
         self.results.best = state["best"]
         if len(state["random"]) > self.device.place.rank:
             self.device.restore_random_state(state["random"][self.device.place.rank])
-        self._replay_state = state.get("replay", [None] * self.device.place.world)[self.device.place.rank]
+        self._rounds_state = state.get("rounds", [None] * self.device.place.world)[self.device.place.rank]
 
 
 def train(recipe: Recipe[Any], device: Device, progress: Progress | None = None, lock: bool = True) -> int:

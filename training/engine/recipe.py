@@ -14,8 +14,11 @@ from relpose_ros.networks.base import Network
 from relpose_ros.progress import Progress, silent
 from relpose_training.data.stream import Dataset
 from relpose_training.engine.configuration import EngineConfig
-from relpose_training.engine.device import Place
+from relpose_training.engine.device import Device, Place
+from relpose_training.engine.replay import Replay
 from relpose_training.engine.replay_config import ReplayOptions
+from relpose_training.engine.rounds import Rounds, Run
+from relpose_training.engine.validation import validate
 
 C = TypeVar("C", bound=EngineConfig)
 
@@ -38,7 +41,8 @@ class TrainingModule(nn.Module):
         raise NotImplementedError
 
     def score(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Values (B,) for each sample of a validation batch; in eval mode, without gradients."""
+        """Values (B,) for each sample of a validation batch; in eval mode, without gradients. Of a recipe
+        that has its own `validate`, values (B, ...)."""
         raise NotImplementedError
 
 
@@ -78,6 +82,34 @@ class Recipe(ABC, Generic[C]):
     def replay(self) -> ReplayOptions | None:
         """How much more often hard samples are drawn; None: every epoch has each sample once."""
         return None
+
+    def rounds(self, run: Run) -> Rounds | None:
+        """What decides which samples come next, round after round of steps; None: nothing does."""
+        options = self.replay()
+        if options is None:
+            return None
+        fetch = run.device.fetch_samples
+        return Replay(run.data, options, run.batch_size, run.accumulate, run.seed, fetch)
+
+    def stage(self, step: int) -> range:
+        """The steps of the stage that `step` is in. Most recipes have one stage.
+
+        Where another begins, the optimizer's state, the schedule of the rate and the moving average begin
+        anew, after `begin_stage`.
+        """
+        return range(self.config.steps)
+
+    def begin_stage(self, module: TrainingModule, step: int) -> None:
+        """Called before the first step of every stage but the first: may change weights, in place.
+
+        The same in every process. All that it needs is in the module's state dict: that is what a run that
+        was stopped goes on from.
+        """
+
+    def validate(self, module: TrainingModule, device: Device) -> dict[str, float]:
+        """Metrics of the validation data, the same in every process; those of `summarise`, unless all
+        samples must be seen together."""
+        return validate(self, module, device)
 
     def start(self, module: TrainingModule) -> None:
         """Called once on a new run, before the first step (weights to start from, cluster centres)."""

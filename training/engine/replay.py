@@ -7,15 +7,13 @@ run that was stopped goes on with the same ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Sampler
 
 from relpose_ros.errors import ConfigurationError
 from relpose_training.data.prioritised_replay import (
@@ -24,8 +22,8 @@ from relpose_training.data.prioritised_replay import (
     stratified_draw,
 )
 from relpose_training.data.stream import Dataset, Ticket
-from relpose_training.engine.device import Batch
 from relpose_training.engine.replay_config import ReplayOptions
+from relpose_training.engine.rounds import Rounds
 
 Array = NDArray[np.float64]
 Fetch = Callable[[dict[str, Tensor]], dict[str, NDArray[Any]]]
@@ -40,7 +38,7 @@ LEAST = 0.1
 """Added to every error, as a share of the mean one: nothing is so easy that it is never looked at again."""
 
 
-class Replay:
+class Replay(Rounds):
     """What one process knows of its own samples, and the batches that follow from it.
 
     A step has `accumulate` batches. `errors` (N,) are the latest known, NaN of samples that were never seen:
@@ -94,6 +92,9 @@ class Replay:
         groups = np.searchsorted(self.first, found, side="right") - 1
         places = zip(groups.tolist(), (found - self.first[groups]).tolist(), strict=True)
         return [Ticket(batch * self.batch_size + k, *place) for k, place in enumerate(places)]
+
+    def extras(self, batch: int) -> dict[str, Tensor]:
+        return {WEIGHT: torch.from_numpy(self.weights(batch))}
 
     def weights(self, batch: int) -> NDArray[np.float32]:
         """Importance weights (B,) of a batch's samples, 1 at most."""
@@ -151,39 +152,6 @@ def probabilities_of(errors: Array, options: ReplayOptions) -> Array:
     floor = LEAST * float(known.mean()) if hardest > 0 else 1.0
     filled = np.where(np.isnan(errors), hardest, errors)
     return replay_probabilities(filled, options.alpha, floor, options.ranks and hardest > 0)
-
-
-@dataclass
-class ReplayOrder(Sampler[list[Ticket]]):
-    """The batches of one round, each time it is gone through: of the round that `replay` has begun."""
-
-    replay: Replay
-    batches: range = range(0)
-
-    def __iter__(self) -> Iterator[list[Ticket]]:
-        return map(self.replay.tickets, self.batches)
-
-
-def replayed_batches(
-    loader: Iterable[Batch],
-    order: ReplayOrder,
-    start: int,
-    feed: Callable[[Iterator[Batch]], Iterator[Batch]],
-) -> Iterator[Batch]:
-    """Batches on the device without end, from number `start` on, with their weights.
-
-    `loader` reads what `order` says; `feed` brings batches to the device, and is called for every round:
-    nothing of the next one is loaded before this one's last step is done.
-    """
-    while True:
-        order.batches = order.replay.begin(start)
-        yield from feed(_weighted(loader, order))
-        start = order.batches.stop
-
-
-def _weighted(loader: Iterable[Batch], order: ReplayOrder) -> Iterator[Batch]:
-    for number, batch in zip(order.batches, loader, strict=True):
-        yield {**batch, WEIGHT: torch.from_numpy(order.replay.weights(number))}
 
 
 def weighted_mean(values: Tensor, batch: Mapping[str, Tensor]) -> Tensor:

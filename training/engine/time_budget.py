@@ -19,7 +19,6 @@ from relpose_training.engine.device import Batch, Device
 from relpose_training.engine.loop import Meter, Trainer
 from relpose_training.engine.recipe import Recipe
 from relpose_training.engine.states import save_state
-from relpose_training.engine.validation import validate
 
 USED = 0.92
 """Share of what is left that is planned for; the rest is for what else the machine does."""
@@ -122,7 +121,7 @@ def measure(recipe: Recipe[Any], device: Device, budget: Budget) -> Costs:
     affordable = int(min(MEASURING * 60 * budget.minutes / second, 2 * MOST))
     ahead, timed = device.gather((min(ahead, affordable // 2), min(max(affordable // 2, FEWEST), MOST)))[0]
     _time(trainer, data, ahead)
-    step = _time(trainer, data, timed)
+    step = _time(trainer, data, timed) + _beginning(trainer)
     return Costs(start, step, _time_validation(trainer), _time_saving(trainer))
 
 
@@ -136,9 +135,18 @@ def _time(trainer: Trainer, data: Any, steps: int) -> float:
     return (time.monotonic() - meter.started) / max(steps, 1)
 
 
+def _beginning(trainer: Trainer) -> float:
+    """Seconds a step that the beginnings of rounds take."""
+    order = trainer.order
+    if order is None:
+        return 0.0
+    share: float = order.seconds * trainer.config.accumulate / len(order.batches)
+    return share
+
+
 def _time_validation(trainer: Trainer) -> float:
     started = time.monotonic()
-    validate(trainer.recipe, trainer.module, trainer.device)
+    trainer.recipe.validate(trainer.module, trainer.device)
     return time.monotonic() - started
 
 

@@ -9,6 +9,8 @@ RECIPES: dict[str, str] = {
     "mid_level": "relpose_training.recipes.mid_level.recipe:MidLevelRecipe",
     "atloc": "relpose_training.recipes.atloc.recipe:AtLocRecipe",
     "cut": "relpose_training.recipes.cut.recipe:CutRecipe",
+    "matcher": "relpose_training.recipes.matcher.recipe:MatcherRecipe",
+    "retrieval": "relpose_training.recipes.retrieval.recipe:RetrievalRecipe",
 }
 """Name -> "module:Class" of its `Recipe`, imported when it is used: `relpose train NAME`."""
 
@@ -16,5 +18,7 @@ TESTS: dict[str, str] = {
     "one_to_one": "relpose_training.recipes.one_to_one.command",
     "scene_coordinates": "relpose_training.recipes.scene_coordinates.command",
     "atloc": "relpose_training.recipes.atloc.command",
+    "matcher": "relpose_training.recipes.matcher.command",
+    "retrieval": "relpose_training.recipes.retrieval.command",
 }
 """Name -> module with HELP, EXAMPLES, `add_arguments(parser)` and `run(args)`: `relpose test NAME`."""

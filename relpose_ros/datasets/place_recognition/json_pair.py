@@ -93,4 +93,7 @@ def _numbers(splits: Any, subset: str, count: int, origin: str) -> tuple[int, ..
             raise DatasetError(
                 f"{origin}: expected numbers of places in {subset!r}, from 0 to {count - 1}, got {number!r}"
             )
+    if len(set(listed)) < len(listed):
+        twice = next(number for number in listed if listed.count(number) > 1)
+        raise DatasetError(f"{origin}: place {twice} is listed twice in {subset!r}; expected each once")
     return tuple(listed)

@@ -12,7 +12,7 @@ from relpose_ros.errors import ConfigurationError
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 
-WORLDS = ("office", "corridor")
+WORLDS = ("office", "corridor", "equal_doors", "numbered_doors", "varied_doors")
 APPEARANCES = ("a", "b")
 DOMAINS = get_args(Domain)
 
@@ -20,12 +20,18 @@ OPTICAL_FROM_BODY = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0
 """Body axes (x forward, y left, z up; REP-103) -> optical axes (x right, y down, z forward)."""
 
 
-def forward_camera(x: float = 0.15, y: float = 0.0, z: float = 1.2, pitch_deg: float = 3.0) -> Rigid:
-    """`base_from_camera` of a camera that looks ahead from (x, y, z) metres, pitched down."""
-    pitch = np.deg2rad(pitch_deg)
+def forward_camera(
+    x: float = 0.15, y: float = 0.0, z: float = 1.2, pitch_deg: float = 3.0, yaw_deg: float = 0.0
+) -> Rigid:
+    """`base_from_camera` of a camera that looks ahead from (x, y, z) metres, pitched down.
+
+    `yaw_deg` turns it to the left: at 90 it looks at the walls that the robot passes.
+    """
+    pitch, yaw = np.deg2rad([pitch_deg, yaw_deg])
     c, s = np.cos(pitch), np.sin(pitch)
     down = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
-    return Rigid(down @ OPTICAL_FROM_BODY.T, np.array([x, y, z]))
+    left = np.array([[np.cos(yaw), -np.sin(yaw), 0.0], [np.sin(yaw), np.cos(yaw), 0.0], [0.0, 0.0, 1.0]])
+    return Rigid(left @ down @ OPTICAL_FROM_BODY.T, np.array([x, y, z]))
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,11 @@ class SimulationOptions:
     seed: int = 0
     """Everything random follows from it."""
     world: str = "office"
-    """"office": four furnished rooms; "corridor": equal doors, places that look alike."""
+    """"office": four furnished rooms; "corridor": equal doors, places that look alike.
+
+    "equal_doors": bays that nothing tells apart; "numbered_doors": but for a small plate beside each door;
+    "varied_doors": and a poster.
+    """
     appearance: str = "a"
     """"a" or "b": two looks (colours, materials, light) of the same geometry."""
     domain: Domain = "real"

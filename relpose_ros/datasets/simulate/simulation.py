@@ -125,7 +125,6 @@ def _drive(
 
 @lru_cache(maxsize=4)
 def _routes(world: str, seed: int) -> dict[str, NDArray[np.float64]]:
-    from relpose_ros.datasets.simulate.corridor import corridor
-    from relpose_ros.datasets.simulate.office import office
+    from relpose_ros.datasets.simulate.layouts import LAYOUTS
 
-    return dict({"office": office, "corridor": corridor}[world](seed).routes)
+    return dict(LAYOUTS[world](seed).routes)

@@ -68,10 +68,9 @@ class World:
 @lru_cache(maxsize=2)
 def build_world(kind: str = "office", seed: int = 0, appearance: str = "a") -> World:
     """Design, paint and light a world. The same arguments give the same world."""
-    from relpose_ros.datasets.simulate.corridor import corridor
-    from relpose_ros.datasets.simulate.office import office
+    from relpose_ros.datasets.simulate.layouts import LAYOUTS
 
-    plan = {"office": office, "corridor": corridor}[kind](seed)
+    plan = LAYOUTS[kind](seed)
     surfaces = plan.surfaces
     atlas, texture = _paint_all(surfaces, seed, appearance)
     sizes = np.array([s.size for s in surfaces])

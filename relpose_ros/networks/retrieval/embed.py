@@ -35,6 +35,10 @@ class EmbedNet(Retriever):
             "clusters": shapes["net_vlad.centroids"][0],
         }
 
+    @property
+    def descriptor_size(self) -> int:
+        return self.net_vlad.size
+
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images (N, 3, H, W) -> maxima over the map (N, D), not normalised, and VLAD (N, K * D), norm 1."""
         features = self.base_model(images)
@@ -81,6 +85,10 @@ class EmbedNetPca(Retriever):
         state = {name: tensor.detach().clone() for name, tensor in trained.state_dict().items()}
         model.load_state_dict({**state, "pca_layer.weight": weight, "pca_layer.bias": bias}, assign=True)
         return model
+
+    @property
+    def descriptor_size(self) -> int:
+        return self.pca_layer.out_channels
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images (N, 3, H, W) -> whitened descriptors (N, G), norm 1."""

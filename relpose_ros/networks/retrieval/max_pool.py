@@ -35,6 +35,10 @@ class MaxPoolNet(Retriever):
     def parameters_from(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         return {"channels": channels_from(shapes, "base_model.base")}
 
+    @property
+    def descriptor_size(self) -> int:
+        return self.base_model.dimension
+
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images (N, 3, H, W) -> maxima (N, D), norm 1."""
         pool = full_precision(self.base_model(images)).amax(dim=(2, 3))

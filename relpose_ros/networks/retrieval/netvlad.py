@@ -36,11 +36,20 @@ class NetVlad(nn.Module):
         with torch.no_grad():
             self.conv.weight.copy_(INITIAL_ALPHA * unit[:, :, None, None])
 
+    @property
+    def size(self) -> int:
+        """Values of the descriptor, K * D."""
+        return self.centroids.numel()
+
     def forward(self, features: Tensor) -> Tensor:
         """Sum over pixels p of a_kp (x_p - c_k), (N, K, D), equation 4 of the paper."""
         with torch.autocast(features.device.type, enabled=False):
             local, assignment = self.assign(features)
             return self.aggregate(local.flatten(2), assignment.flatten(2))
+
+    def finish(self, sums: Tensor) -> Tensor:
+        """VLADs (..., K, D), of an image or of a part of it -> descriptors (..., K * D), norm 1."""
+        return normalised(sums)
 
     def assign(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Descriptors (N, D, H, W), L2-normalised, and their soft assignment (N, K, H, W), summing to 1."""

@@ -19,6 +19,8 @@ class NetVladRelu(Retriever):
     """
 
     output_names: ClassVar[tuple[str, ...]] = ("vlad",)
+    colours: ClassVar[str] = "imagenet"
+    image_size: ClassVar[tuple[int, int]] = (192, 256)
 
     def __init__(self, channels: Sequence[int] = CHANNELS, clusters: int = CLUSTERS) -> None:
         super().__init__()
@@ -28,6 +30,10 @@ class NetVladRelu(Retriever):
     @classmethod
     def parameters_from(cls, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         return {"channels": channels_from(shapes, "encoder"), "clusters": shapes["pool.centroids"][0]}
+
+    @property
+    def descriptor_size(self) -> int:
+        return self.pool.size
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images (N, 3, H, W), RGB with ImageNet's mean and deviation -> VLAD (N, K * D), norm 1."""

@@ -82,10 +82,32 @@ def test_a_query_that_nothing_shows(pittsburgh):
     write_mat(pittsburgh / "raw/pitts30k_train.mat", GALLERY, lonely)
     assert len(open_place_recognition("pitts30k", pittsburgh).train.queries) == 2
     write_mat(pittsburgh / "raw/pitts30k_test.mat", GALLERY, lonely)
-    with pytest.raises(DatasetError, match=r"1 of 3 have none.*000102"):
-        open_place_recognition("pitts30k", pittsburgh)
-    dataset = open_place_recognition("pitts30k", pittsburgh, drop_unmatched=True)
-    assert len(dataset.test.queries) == len(dataset.test.near) == 2
+    dataset = open_place_recognition("pitts30k", pittsburgh)
+    assert len(dataset.test.queries) == len(dataset.test.near) == len(dataset.test.positives) == 2
+    assert dataset.dropped == {"train": 1, "test": 1}
+    assert "left out: 1 queries of test" in dataset.summary() and "of val" not in dataset.summary()
+
+
+def test_positions_of_another_zone_are_noticed(pittsburgh):
+    elsewhere = {file: (x + 1e6, y) for file, (x, y) in QUERIES.items()}
+    write_mat(pittsburgh / "raw/pitts30k_test.mat", GALLERY, elsewhere)
+    dataset = open_place_recognition("pitts30k", pittsburgh)
+    with pytest.raises(DatasetError, match=r"test split has no queries \(2 were left out.*train, val has"):
+        dataset.split("test")
+    assert len(dataset.split("val").queries) == 2
+    with pytest.raises(DatasetError, match="expected a split of train, val, test, got 'exam'"):
+        dataset.split("exam")
+
+
+def test_missing_images_are_named(pittsburgh):
+    dataset = open_place_recognition("pitts30k", pittsburgh)
+    for image in (*dataset.val.queries, *dataset.val.gallery):
+        dataset.path(image).parent.mkdir(parents=True, exist_ok=True)
+        dataset.path(image).touch()
+    dataset.check_images()
+    dataset.path(dataset.val.gallery[3]).unlink()
+    with pytest.raises(DatasetError, match=r"1 of 10 images .* missing: .*000001_pitch1_yaw2\.jpg; unpack"):
+        dataset.check_images("val")
 
 
 def write_tokyo(raw):

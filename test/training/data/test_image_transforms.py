@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from relpose_ros.checkpoints.retrieval import RetrievalInfo
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.retrieval.vgg16_input import vgg16_input
 from relpose_training.data.image_transforms import ColourJitter, training_input, turn_hue
 
 IMAGE = torch.rand(3, 6, 5, generator=torch.Generator().manual_seed(0))
+SMALL = RetrievalInfo.vgg16(1, height=12, width=16)
 PIXELS = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
 
 
@@ -63,12 +65,12 @@ def test_the_generator_decides():
 
 def test_training_images_are_test_images_of_other_colours():
     generator = torch.Generator().manual_seed(0)
-    plain = training_input(PIXELS, generator, None, 12, 16)
+    plain = training_input(PIXELS, generator, SMALL)
     np.testing.assert_array_equal(plain, vgg16_input(PIXELS, 12, 16))
-    still = training_input(PIXELS, generator, ColourJitter(0, 0, 0, 0), 12, 16)
+    still = training_input(PIXELS, generator, SMALL, ColourJitter(0, 0, 0, 0))
     np.testing.assert_array_equal(still, plain)
-    assert np.abs(training_input(PIXELS, generator, ColourJitter(), 12, 16) - plain).max() > 5
-    assert training_input(PIXELS[..., 0], generator, ColourJitter(), 12, 16).shape == (3, 12, 16)
+    assert np.abs(training_input(PIXELS, generator, SMALL, ColourJitter()) - plain).max() > 5
+    assert training_input(PIXELS[..., 0], generator, SMALL, ColourJitter()).shape == (3, 12, 16)
 
 
 @pytest.mark.parametrize("strengths", [{"brightness": 1.5}, {"contrast": -0.1}, {"hue": 0.6}])

@@ -116,6 +116,6 @@ def test_every_setting_has_its_row_of_help(toy):
     )
     assert rows["clip_norm=null"][0] == "number > 0 or null"
     assert rows["ema=null"][0] == "number >= 0 <= 1 or null"
-    assert rows["schedule=constant"][0] == "constant|cosine|linear|step"
+    assert rows["schedule=constant"][0] == "constant|cosine|linear|step|exponential"
     assert rows["slope=2.0"] == ("number", "What is to be found.")
     assert all(kind and meaning for kind, meaning in rows.values())

@@ -47,6 +47,10 @@ def test_schedules(rate):
     assert rate([2], steps=8, schedule="cosine") == pytest.approx([1 + math.cos(math.pi / 4)])
     stairs = {"schedule": "step", "step_size": 3, "step_factor": 0.1}
     assert rate([0, 2, 3, 6], steps=10, **stairs) == pytest.approx([2, 2, 0.2, 0.02])
+    stairs["step_start"] = 3
+    assert rate([5, 6], steps=9, **stairs) == pytest.approx([2, 0.2])
+    falling = {"schedule": "exponential", "step_size": 4, "step_factor": 0.25, "step_start": 2}
+    assert rate([0, 2, 4, 6], steps=9, **falling) == pytest.approx([2, 2, 1, 0.5])
 
 
 def test_the_moving_average_is_that_of_the_formula():

@@ -1,4 +1,4 @@
-"""Short trainings on OpenIBL's toy Pittsburgh, step by step on the tuples of the original.
+"""Short trainings on OpenIBL's toy Pittsburgh by the recipe `retrieval`, on the tuples of the original.
 
 The trunk is frozen up to conv5 and colours do not change, so its maps are computed once. What the original
 mined is trained on, so that every step can be compared: with weights that differ in the last bits, negatives
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import tempfile
+from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,33 +20,37 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from relpose_ros.checkpoints.containers import read_container
 from relpose_ros.datasets.place_recognition.splits import PlaceSplit
-from relpose_ros.evaluation.retrieval_recall import squared_distances
 from relpose_ros.networks.retrieval.region import EmbedRegionNet
 from relpose_ros.retrieval.pca import Pca
-from relpose_training.data.hard_negatives import HardNegatives, MiningOptions
-from relpose_training.data.query_chunks import query_chunks
-from relpose_training.data.reranked_distances import SFRS, reranked_distances
-from relpose_training.losses.sare import sare_ind_loss, sare_joint_loss
-from relpose_training.losses.sfrs import SfrsOptions, sfrs_loss
-from relpose_training.losses.triplet import triplet_loss
+from relpose_training.data.hard_negatives import TrainingTuple
+from relpose_training.data.image_transforms import ColourJitter
+from relpose_training.data.shards import Sample
+from relpose_training.data.stream import Dataset
+from relpose_training.engine.device import Place, TorchDevice
+from relpose_training.engine.journal import read_metrics
+from relpose_training.engine.loop import train
+from relpose_training.engine.recipe import TrainingModule
+from relpose_training.engine.rounds import Rounds, Run
+from relpose_training.recipes.retrieval.config import RetrievalConfig
 from relpose_training.recipes.retrieval.evaluation import (
     RetrievalTest,
     describe_images,
     evaluation_inputs,
     score_retrieval,
 )
+from relpose_training.recipes.retrieval.mined_rounds import MinedRounds
+from relpose_training.recipes.retrieval.mining import ChunkMiner
+from relpose_training.recipes.retrieval.module import RetrievalModule
+from relpose_training.recipes.retrieval.plan import Chunk
+from relpose_training.recipes.retrieval.recipe import RetrievalRecipe
+from relpose_training.recipes.retrieval.sfrs_module import SfrsModule
 from tools.parity.case import path_of
 from tools.parity.cases.openibl_networks import filled, rule
 from tools.parity.cases.openibl_toy import toy
 
-CHUNK, EPOCHS, SIDE, FROZEN = 6, 2, 64, 24
-BASELINES: dict[str, Callable[..., Tensor]] = {
-    "triplet": triplet_loss,
-    "sare_ind": sare_ind_loss,
-    "sare_joint": sare_joint_loss,
-}
-SFRS_OPTIONS = SfrsOptions("sare_ind", (0.07, 0.07, 0.06), soft_weight=0.5)
+CHUNK, EPOCHS, SIDE, FROZEN, SEED = 6, 2, 64, 24, 43
 
 
 @cache
@@ -82,6 +87,72 @@ def described(network: EmbedRegionNet, split: str) -> tuple[NDArray[np.float32],
     return queries, gallery
 
 
+class Maps(Dataset):
+    """`maps` of a split as the recipe wants images."""
+
+    def __init__(self, split: str) -> None:
+        self.sides = maps(split)
+
+    def group_sizes(self) -> list[int]:
+        return [len(side) for side in self.sides]
+
+    def sample(self, group: int, item: int, generator: np.random.Generator) -> Sample:
+        return {"image": self.sides[group][item].numpy()}
+
+
+class ToldRounds(MinedRounds):
+    """Mines, keeps what it finds in `mined`, and trains on what it is `told`."""
+
+    mined: list[list[int]]
+    told: list[list[int]]
+
+    def _mine(self, chunk: Chunk) -> list[TrainingTuple]:
+        queries = len(self.miner.split.queries)
+        self.mined += [found.items(queries) for found in super()._mine(chunk)]
+        return [_tuple_of(items, queries) for items in self.told[chunk.steps.start : chunk.steps.stop]]
+
+
+def _tuple_of(items: list[int], queries: int) -> TrainingTuple:
+    """Of a list as OpenIBL has them: query, positive, four negatives, difficult positives."""
+    gallery = [item - queries for item in items[1:]]
+    return TrainingTuple(items[0], gallery[0], tuple(gallery[1:5]), tuple(gallery[5:]))
+
+
+class ToyRecipe(RetrievalRecipe):
+    """The recipe on maps in place of images, begun and told as the original was."""
+
+    dataset = toy("pitts")
+
+    def __init__(self, config: RetrievalConfig, told: list[list[int]]) -> None:
+        super().__init__(config)
+        self.told: list[list[int]] = told
+        self.mined: list[list[int]] = []
+
+    def module(self) -> RetrievalModule:
+        make = SfrsModule if self.config.loss == "sfrs" else RetrievalModule
+        return make(copy.deepcopy(initial()), self.config)
+
+    def start(self, module: TrainingModule) -> None:
+        if isinstance(module, SfrsModule):
+            module.begin()
+
+    def images(self, split: str, jitter: ColourJitter | None = None) -> Dataset:
+        return Maps(split)
+
+    def split(self, name: str) -> PlaceSplit:
+        found: PlaceSplit = getattr(toy("pitts"), name)
+        return found
+
+    def rounds(self, run: Run) -> Rounds:
+        ours = super().rounds(run)
+        assert isinstance(ours, MinedRounds)
+        plan = replace(ours.plan, first_epochs=(EPOCHS - 1, 0, 0)) if len(ours.plan.starts) > 1 else ours.plan
+        miner = ChunkMiner(self.split("train"), replace(ours.miner.mining, compat=True))
+        told = ToldRounds(run, plan, miner, ours.describe)
+        told.mined, told.told = self.mined, self.told
+        return told
+
+
 @dataclass
 class Replay:
     """One run: what the original wrote, and what we get on its tuples."""
@@ -89,71 +160,47 @@ class Replay:
     name: str
     told: dict[str, Any]
     student: EmbedRegionNet = field(default_factory=lambda: copy.deepcopy(initial()))
-    teacher: EmbedRegionNet = field(default_factory=lambda: copy.deepcopy(initial()))
     losses: list[Any] = field(default_factory=list)
     mined: list[list[int]] = field(default_factory=list)
     recalls: list[list[float]] = field(default_factory=list)
-    best: tuple[float, EmbedRegionNet | None] = (-1.0, None)
 
-    def __post_init__(self) -> None:
-        train = toy("pitts").train
-        sfrs = {"difficult": 2, "positive_pool": 2} if self.name == "sfrs" else {}
-        self.miner = HardNegatives(train.positives, train.near, MiningOptions(4, 10, **sfrs))
-        self.restart()
+    def run(self, out: Path) -> None:
+        """Validate, train with a validation an epoch, and test the best weights."""
+        recipe, device = ToyRecipe(self._settings(out), self.told["tuples"]), TorchDevice("cpu", Place())
+        self._recall(recipe.validate(recipe.module(), device))
+        if train(recipe, device):
+            raise RuntimeError(f"{self.name}: stopped by a signal before its end")
+        self.mined = recipe.mined
+        for line in read_metrics(out / "metrics.jsonl"):
+            if line["split"] == "validation":
+                self._recall(line)
+            else:
+                self.losses.append([line["hard"], line["soft"]] if self.name == "sfrs" else line["loss"])
+        self.student.load_state_dict(read_container(out / "last.safetensors"))
+        self._test(read_container(out / "best.safetensors"))
 
-    def restart(self) -> None:
-        """Initial weights and a new optimiser; the last weights become the teacher's."""
-        self.teacher.load_state_dict(self.student.state_dict())
-        self.student.load_state_dict(initial().state_dict())
-        self.optimiser = torch.optim.SGD(self.student.parameters(), 1e-3, momentum=0.9, weight_decay=1e-3)
-
-    def epoch(self, number: int, generation: int = 0) -> None:
-        """Mine and train chunk by chunk, then validate."""
-        for chunk in query_chunks(len(toy("pitts").train.queries), CHUNK, number):
-            self.mine(chunk, generation)
-            for items in self.told["tuples"][len(self.losses) : len(self.losses) + len(chunk)]:
-                self.step(items, generation)
-        recall = self.validate()
-        if recall[1] > self.best[0]:
-            self.best = (recall[1], copy.deepcopy(self.student))
-
-    def mine(self, chunk: list[int], generation: int) -> None:
-        queries, gallery = described(self.student, "train")
-        reranked = reranked_distances(queries, gallery, SFRS, compat=True)[chunk] if generation else None
-        tuples = self.miner.mine(chunk, squared_distances(queries[chunk], gallery), reranked)
-        self.mined += [found.items(len(queries)) for found in tuples]
-
-    def step(self, items: list[int], generation: int) -> None:
-        images = torch.cat(maps("train"))[items]
-        self.optimiser.zero_grad()
+    def _settings(self, out: Path) -> RetrievalConfig:
+        epoch = len(toy("pitts").train.queries)
+        settings: dict[str, Any] = {
+            "out": out, "data": out, "loss": self.name, "seed": SEED, "device": "cpu",
+            "height": SIDE, "width": SIDE, "jitter": 0, "jitter_hue": 0,
+            "negatives": 4, "pool": 10, "refresh": CHUNK, "describe_batch": 64, "learning_rate": 1e-3,
+            "steps": len(self.told["loss"]), "validate_every": epoch, "save_every": 10**6, "log_every": 1,
+        }  # fmt: skip
         if self.name == "sfrs":
-            loss = self._sfrs(images, generation)
-        else:
-            desc = self.student(images)[1]
-            loss = BASELINES[self.name](desc[:1], desc[1:2], desc[None, 2:])
-            self.losses.append(loss.item())
-        loss.backward()
-        self.optimiser.step()
+            settings |= {"positives": 2, "positive_pool": 2}
+            settings |= {"temperatures": (0.07, 0.07, 0.06), "first_generation": epoch}
+        return RetrievalConfig(**settings)
 
-    def _sfrs(self, images: Tensor, generation: int) -> Tensor:
-        easy, difficult = images[:6], torch.cat([images[:1], images[6:]])  # positive and 4 negatives
-        with torch.no_grad():
-            scores = self.teacher.compare_regions(difficult).scores
-        pair = self.student.compare_regions(easy), self.student.compare_regions(difficult)
-        loss = sfrs_loss(*pair, scores, generation, SFRS_OPTIONS)
-        self.losses.append([loss.hard.item(), loss.soft.item()])
-        return loss.total
+    def _recall(self, metrics: dict[str, float]) -> None:
+        self.recalls.append([metrics[f"recall@{n}"] for n in (1, 5, 10)])
 
-    def validate(self) -> list[float]:
-        scores = score_retrieval(*described(self.student, "val"), toy("pitts").val)
-        self.recalls.append(list(scores.recall.values()))
-        return self.recalls[-1]
-
-    def test(self) -> None:
-        """The best network with a PCA of its training descriptors."""
-        assert self.best[1] is not None
-        pca = Pca.fit(np.concatenate(described(self.best[1], "train")), 12, compat=True)
-        scores = score_retrieval(*described(self.best[1], "test"), toy("pitts").test, RetrievalTest(pca))
+    def _test(self, best: Any) -> None:
+        """With a PCA of the training descriptors."""
+        network = copy.deepcopy(initial())
+        network.load_state_dict(best)
+        pca = Pca.fit(np.concatenate(described(network, "train")), 12, compat=True)
+        scores = score_retrieval(*described(network, "test"), toy("pitts").test, RetrievalTest(pca))
         self.recalls.append(list(scores.recall.values()))
 
 
@@ -168,12 +215,6 @@ def schedule(name: str) -> list[tuple[int, int]]:
 def replayed(name: str) -> Replay:
     """One whole run."""
     replay = Replay(name, json.loads(path_of("openibl", "e2e_train.json").read_text())[name])
-    replay.validate()
-    previous = 0
-    for generation, epoch in schedule(name):
-        if generation != previous:
-            replay.restart()
-        replay.epoch(epoch, generation)
-        previous = generation
-    replay.test()
+    with tempfile.TemporaryDirectory() as folder:
+        replay.run(Path(folder))
     return replay

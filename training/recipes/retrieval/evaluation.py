@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from relpose_ros.checkpoints.retrieval import RetrievalInfo, network_input
 from relpose_ros.datasets.image_files import read_image
 from relpose_ros.datasets.place_recognition.places import PlaceImage
 from relpose_ros.datasets.place_recognition.splits import PlaceDataset, PlaceSplit
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.evaluation.retrieval_recall import AT, recalls, squared_distances
 from relpose_ros.networks.base import Network
+from relpose_ros.resampling import short_side_size
 from relpose_ros.retrieval.pca import Pca
 from relpose_ros.retrieval.rerank import RerankOptions
-from relpose_ros.retrieval.vgg16_input import HEIGHT, WIDTH, vgg16_input, vgg16_whole_input
+from relpose_ros.retrieval.vgg16_input import HEIGHT, WIDTH
+from relpose_training.data.ahead import loaded_ahead
 from relpose_training.data.reranked_distances import reranked_distances
 
 Floats = NDArray[np.float32]
@@ -58,38 +62,58 @@ def evaluation_inputs(
     width: int = WIDTH,
     whole: bool = False,
 ) -> Iterator[Floats]:
-    """What the network sees of each image (3, height, width).
+    """What VGG16 sees of each image (3, height, width); `whole` as of `image_inputs`."""
+    info = RetrievalInfo.vgg16(1, height=height, width=width)
+    return image_inputs((dataset.path(image) for image in images), info, whole)
+
+
+def image_inputs(paths: Iterable[Path], info: RetrievalInfo, whole: bool = False) -> Iterator[Floats]:
+    """What a network sees of each image file (3, height, width).
 
     `whole`: the shorter side gets the larger of the two lengths, and the aspect stays (queries of Tokyo 24/7,
     which are portraits and landscapes). Raises ImageError for an image that cannot be read.
     """
-    for image in images:
-        pixels = read_image(dataset.path(image))
-        yield vgg16_whole_input(pixels, max(height, width)) if whole else vgg16_input(pixels, height, width)
+    for path in paths:
+        pixels = read_image(path)
+        fed = info
+        if whole:
+            length = max(info.height, info.width)
+            height, width = short_side_size(pixels.shape[0], pixels.shape[1], length)
+            fed = replace(info, height=height, width=width)
+        yield network_input(pixels, fed)[0]
 
 
 def describe_images(
     network: Network, inputs: Iterable[Floats], output: str = "vlad", batch: int = 32
 ) -> Floats:
-    """Descriptors (N, D) of norm 1: the network's `output`, on the device where the network is.
+    """Descriptors (N, D) of norm 1 of all inputs together, as `descriptor_batches` makes them."""
+    found = list(descriptor_batches(network, inputs, output, batch))
+    return np.concatenate(found) if found else np.zeros((0, 0), np.float32)
 
-    Images of one shape that follow each other go through it together, `batch` at most. Raises
-    ConfigurationError if there is no such output.
+
+def descriptor_batches(
+    network: Network, inputs: Iterable[Floats], output: str = "vlad", batch: int = 32
+) -> Iterator[Floats]:
+    """Descriptors (B, D) of norm 1: the network's `output`, on the device where the network is.
+
+    Images of one shape that follow each other go through it together, `batch` at most; the next ones are
+    read meanwhile. The network is in eval mode until the last. Raises ConfigurationError if there is no such
+    output.
     """
     if output not in network.output_names:
         raise ConfigurationError(f"expected an output of {', '.join(network.output_names)}, got {output!r}")
     place = network.output_names.index(output)
     device = next(network.parameters()).device
-    was_training, found = network.training, []
+    was_training = network.training
     network.eval()
     try:
-        with torch.inference_mode():
-            for images in _batches(inputs, batch):
+        for images in loaded_ahead(_batches(inputs, batch)):
+            with torch.inference_mode():
                 described = network(torch.from_numpy(images).to(device))[place]
-                found.append(torch.nn.functional.normalize(described.float(), dim=1).cpu().numpy())
+                found = torch.nn.functional.normalize(described.float(), dim=1).cpu().numpy()
+            yield found
     finally:
         network.train(was_training)
-    return np.concatenate(found) if found else np.zeros((0, 0), np.float32)
 
 
 def _batches(inputs: Iterable[Floats], size: int) -> Iterator[Floats]:

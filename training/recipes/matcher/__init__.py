@@ -1,0 +1,1 @@
+"""Feature matching by graph attention, iterated (IMP, EIMP)."""
