@@ -50,7 +50,9 @@ def add_parser(subparsers: Subparsers) -> None:
 def _add_simulate(parser: CommandParser) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where the world goes")
     parser.add_argument("--seed", type=int, help="everything random follows from it (default 0)")
-    parser.add_argument("--world", help="office (default); of places that look alike: corridor, equal_doors, ...")
+    parser.add_argument(
+        "--world", help="office (default); of places that look alike: corridor, equal_doors, ..."
+    )
     parser.add_argument("--appearance", help="a (default) or b: two looks of the same geometry")
     parser.add_argument(
         "--domain", help="real (default), or simulated: as a game engine shows it, flat and without noise"

@@ -40,6 +40,7 @@ class IterativeOptions:
     min_matches       with fewer no pose is tried
     stop_angle_deg    two poses in a row that differ by no more, in rotation and direction of translation,
                       end the loop; None: all iterations are done
+    iterations        at most so many; None, or more than the network has: all of them
     seed_threshold    EIMP: times the share of inliers, least assignment mass of a keypoint that stays
     layout_bug_compat keypoints are normalised as in the published evaluation (`normalise_keypoints`)
     """
@@ -48,6 +49,7 @@ class IterativeOptions:
     final_threshold: float = 0.2
     min_matches: int = 25
     stop_angle_deg: float | None = 1.5
+    iterations: int | None = None
     seed_threshold: float = 0.2
     layout_bug_compat: bool = False
 
@@ -121,9 +123,10 @@ class _Loop:
 
     def run(self) -> IterativeMatches:
         state = self._encode()
-        for iteration in range(self.network.iterations):
+        count = min(self.options.iterations or self.network.iterations, self.network.iterations)
+        for iteration in range(count):
             state = self.network.step(state)
-            last = iteration + 1 == self.network.iterations
+            last = iteration + 1 == count
             if not last and not self.network.shares_attention(iteration):
                 continue
             assignment = self.network.scores(state)

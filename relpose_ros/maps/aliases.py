@@ -8,7 +8,7 @@ place, already say where a thing is; a match from elsewhere that claims another 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from relpose_ros.maps.landmarks import Reference, verified_matches, where_seen
 from relpose_ros.maps.tracks import PairMatches
 
 Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
+Pairs = NDArray[np.int32]
 
 CONTRADICTION_PX = 8.0
 CONTRADICTION_SIGMA = 4.0
@@ -40,10 +40,11 @@ _TWIN_RANSAC = RansacOptions(1.5, 30, 300)
 
 
 class Sorted(NamedTuple):
-    """`matches` to make landmarks of, and `twins` (P, 2): references i < j that show look-alikes."""
+    """`matches` to make landmarks of, and `twins`: references i < j that seem to show look-alikes, with the
+    number of matches that say so."""
 
     matches: list[PairMatches]
-    twins: NDArray[np.int32]
+    twins: dict[tuple[int, int], int]
 
 
 def sort_out(
@@ -63,7 +64,7 @@ def sort_out(
     trusted = [*known, *(v for v in verified if (v.first, v.second) in near)]
     places = _Places(references, rays, trusted)
     kept: list[PairMatches] = []
-    twins: list[tuple[int, int]] = []
+    twins: dict[tuple[int, int], int] = {}
     for raw, good in zip(tentative, verified, strict=True):
         pair = (raw.first, raw.second)
         if pair in near:
@@ -77,23 +78,38 @@ def sort_out(
         right = int((~wrong & ~unknown).sum())
         fine = ~wrong & (~unknown | (right >= max(wrong.sum(), MIN_RIGHT)))
         kept += [PairMatches(*pair, good.pairs[fine], good.distances[fine])] if fine.any() else []
-        if _are_twins(references, rays, raw, *places.disagreement(raw)):
-            twins.append(pair)
-    return Sorted(kept, np.array(sorted(twins), np.int32).reshape(-1, 2))
+        support = _twin_support(references, rays, raw, *places.disagreement(raw))
+        if support:
+            twins[pair] = support
+    return Sorted(kept, twins)
 
 
-def _are_twins(
+def places_apart(twins: Mapping[tuple[int, int], int], visible: Sequence[NDArray[np.integer]]) -> Pairs:
+    """The twins (P, 2) that are places apart, in order; `visible`: landmarks that each reference sees.
+
+    Two views of one place, which repeats itself, share more landmarks than matches contradict them.
+    """
+    kept = [
+        (i, j)
+        for (i, j), support in sorted(twins.items())
+        if np.isin(visible[i], visible[j], assume_unique=True).sum() < support
+    ]
+    return np.array(kept, np.int32).reshape(-1, 2)
+
+
+def _twin_support(
     references: Sequence[Reference], rays: Sequence[Array], raw: PairMatches, angle: Array, slack: Array
-) -> bool:
-    """Whether most of a pair's matches contradict the known poses and agree on another relative pose."""
+) -> int:
+    """How many matches agree on a relative pose other than the known one, if most contradict that; else 0."""
     wrong = angle > TWIN_ANGLE + CONTRADICTION_SIGMA * slack
     if wrong.sum() < max(MIN_TWIN_MATCHES, 0.5 * np.isfinite(angle).sum()):
-        return False
+        return 0
     pairs = raw.pairs[wrong]
     focal = shared_focal(references[raw.first].camera, references[raw.second].camera)
     found = relative_pose(rays[raw.first][pairs[:, 0]], rays[raw.second][pairs[:, 1]], focal, _TWIN_RANSAC)
     # Wrong matches between wide views of one place find a pose by chance, which a minority agrees with.
-    return found is not None and int(found.inliers.sum()) >= max(MIN_TWIN_MATCHES, 0.5 * len(pairs))
+    agreeing = 0 if found is None else int(found.inliers.sum())
+    return agreeing if agreeing >= max(MIN_TWIN_MATCHES, 0.5 * len(pairs)) else 0
 
 
 class _Places:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from relpose_ros.errors import MapError
 from relpose_ros.features.base import Features
 from relpose_ros.geometry.rigid import Rigid
-from relpose_ros.maps.aliases import sort_out
+from relpose_ros.maps.aliases import places_apart, sort_out
 from relpose_ros.maps.bundle import Map, ReferenceFeatures
 from relpose_ros.maps.describe import learned_rows, vlad_rows
 from relpose_ros.maps.landmarks import Reference, tentative_matches, triangulate_landmarks
@@ -91,7 +91,8 @@ def assemble(
     wanted = set(fresh)
     right = [m for m in found.matches if (m.first, m.second) in wanted]
     landmarks, seen = triangulate_landmarks(references, [*known.matches, *right])
-    twins = np.array(sorted({*known.twins, *map(tuple, found.twins.tolist())}), np.int32).reshape(-1, 2)
+    fresh_twins = places_apart(found.twins, [s[s >= 0] for s in seen])
+    twins = np.array(sorted({*known.twins, *map(tuple, fresh_twins.tolist())}), np.int32).reshape(-1, 2)
     return Map(
         name=name,
         metric=metric,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from relpose_ros.errors import CheckpointError, MapError
@@ -17,8 +18,6 @@ from relpose_ros.localization.mapping import add_references, build_map
 from relpose_ros.localization.options import options_for
 from relpose_ros.maps.assemble import BuildOptions
 from relpose_ros.maps.bundle import Map
-
-torch = pytest.importorskip("torch")
 
 
 class Thumbnail(torch.nn.Module):

@@ -75,9 +75,10 @@ def test_what_is_derived_from_everything_is_in_the_file(large: Path, point_map: 
 
 
 def test_rows_behave_as_the_array_that_they_stand_for(large: Path) -> None:
-    rows = Map.open(large).landmarks.points
+    rows: object = Map.open(large).landmarks.points
     array = np.asarray(rows)
-    assert isinstance(rows, StoredRows) and rows.shape == array.shape and rows.dtype == array.dtype
+    assert isinstance(rows, StoredRows)
+    assert rows.shape == array.shape and rows.dtype == array.dtype
     mask = np.arange(len(array)) % 7 == 3
     for index in (
         5,

@@ -95,7 +95,8 @@ def test_an_identity_is_read_back(describer, retrieval_checkpoint):
 
 def test_who_made_descriptors_is_told_by_weights_and_settings_not_by_names(describer):
     identity = describer.identity
-    for change in ({"name": "x"}, {"licence": "x"}, {"origin": "x"}):
+    same: list[dict] = [{"name": "x"}, {"licence": "x"}, {"origin": "x"}]
+    for change in same:
         assert replace(identity, **change).digest == identity.digest
     for change in ({"sha256": "0" * 64}, {"settings": {"scale": 1.0}}, {"dimension": 31}, {"kind": "onnx"}):
         assert replace(identity, **change).digest != identity.digest

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from relpose_ros.errors import CheckpointError, ConfigurationError
@@ -16,7 +17,6 @@ from relpose_ros.retrieval.describer import open_describer
 from relpose_ros.retrieval.plugged_in import OnnxDescriber
 from relpose_ros.retrieval.plugged_in_file import read_plugged_in
 
-torch = pytest.importorskip("torch")
 HEIGHT, WIDTH = 32, 48
 MEAN, SPREAD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 PIXELS = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
@@ -57,7 +57,12 @@ def model(tmp_path_factory) -> Path:
 
 def described(model: Path, **changes) -> dict:
     fed = {"height": HEIGHT, "width": WIDTH, "mean": MEAN, "spread": SPREAD, **changes.pop("input", {})}
-    facts = {"kind": "onnx", "file": str(model), "licence": "MIT", "source": "https://example.org/eigen"}
+    facts: dict = {
+        "kind": "onnx",
+        "file": str(model),
+        "licence": "MIT",
+        "source": "https://example.org/eigen",
+    }
     facts |= {"output": "descriptor", "input": fed, **changes}
     return {name: value for name, value in facts.items() if value is not None}
 

@@ -111,9 +111,14 @@ class Matcher(Network):
         descriptors (B, N, D), unit length, of image 0 and image 1.
         """
         return MatchingState(
-            full_precision(descriptors0.transpose(1, 2)) + self.kenc(keypoints0, scores0),
-            full_precision(descriptors1.transpose(1, 2)) + self.kenc(keypoints1, scores1),
+            self.encode_image(keypoints0, scores0, descriptors0),
+            self.encode_image(keypoints1, scores1, descriptors1),
         )
+
+    def encode_image(self, keypoints: Tensor, scores: Tensor, descriptors: Tensor) -> Tensor:
+        """The half of `encode` that is of one image: (B, D, N). It may serve pairs with several others."""
+        encoded: Tensor = full_precision(descriptors.transpose(1, 2)) + self.kenc(keypoints, scores)
+        return encoded
 
     def step(self, state: MatchingState) -> MatchingState:
         """One iteration: a self layer, then a cross layer, on both images."""
