@@ -19,6 +19,7 @@ BENCHMARKS = {
     "networks": "every network's forward pass: eager, compiled, ONNX Runtime, OpenVINO (minutes)",
     "training_throughput": "our shards, loader and training loop against a straightforward loop",
     "matching_networks": "IMP and EIMP against exhaustive attention: time and memory by keypoints",
+    "matcher_runtime": "a matcher on one core: torch, its batches, ONNX Runtime, fewer iterations",
     "matching_loader": "pairs of images for a matcher: our shards against a file an image and a file a pair",
     "threads": "BLAS with one thread and with two, on an idle and on a busy machine",
     "descriptor_size": "RootSIFT in 32 to 128 dimensions: correct matches and size",

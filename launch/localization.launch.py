@@ -20,6 +20,7 @@ ARGUMENTS = {
     "qos_reliability": ("best_effort", "best_effort or reliable"),
     "profile": ("default", "default, fast or accurate"),
     "pruner": ("", "checkpoint of a correspondence network (features.pruner); default: none"),
+    "matcher": ("", "checkpoint of a graph matcher, IMP or EIMP (features.matcher); default: none"),
     "retrieval": ("", "what the map was built with (retrieval.checkpoint); default: the map's own VLAD"),
     "scene": ("", "checkpoint of a scene-coordinate network (scene.checkpoint); default: none"),
     "global_frame_id": ("map", "frame of the map"),
@@ -45,6 +46,7 @@ PARAMETERS = (
 FILES = {
     "map": "map",
     "pruner": "features.pruner",
+    "matcher": "features.matcher",
     "retrieval": "retrieval.checkpoint",
     "scene": "scene.checkpoint",
 }

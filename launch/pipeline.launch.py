@@ -22,6 +22,7 @@ ARGUMENTS = {
     "camera_info": ("", "CameraInfo topic; default: camera_info beside the image topic"),
     "profile": ("default", "default, fast or accurate"),
     "pruner": ("", "checkpoint of a correspondence network (features.pruner); default: none"),
+    "matcher": ("", "checkpoint of a graph matcher, IMP or EIMP (features.matcher); default: none"),
     "retrieval": ("", "what the map was built with (retrieval.checkpoint); default: the map's own VLAD"),
     "scene": ("", "checkpoint of a scene-coordinate network (scene.checkpoint); default: none"),
     "use_sim_time": ("false", "take time from /clock"),
@@ -72,7 +73,8 @@ def node_parameters(given: dict[str, str]) -> dict[str, dict[str, object]]:
     """Name of each node that is wanted -> its parameters."""
     common: dict[str, object] = {"use_sim_time": given["use_sim_time"] == "true"}
     mapped = common | {"map": _absolute(given["map"]), "profile": given["profile"]}
-    matching = {"features.pruner": _absolute(given["pruner"])} if given["pruner"] else {}
+    named = {f"features.{name}": given[name] for name in ("pruner", "matcher")}
+    matching = {parameter: _absolute(path) for parameter, path in named.items() if path}
     describing = {"retrieval.checkpoint": _absolute(given["retrieval"])} if given["retrieval"] else {}
     nodes = {"retrieval": mapped | describing, "relative_pose": mapped | matching}
     if given["scene"]:

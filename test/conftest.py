@@ -219,6 +219,34 @@ def ratio_pruner(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def make_matcher(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Writes checkpoints of graph matchers that do about what mutual nearest neighbours do."""
+    import torch
+
+    from relpose_ros.checkpoints.format import CheckpointInfo, write_checkpoint
+    from relpose_ros.networks.imp.matcher import Matcher
+    from relpose_ros.networks.registry import build_network
+    from relpose_training.recipes.matcher.start import start_as_nearest_neighbours
+
+    def make(name: str = "imp.adagmn", **parameters: object) -> Path:
+        torch.manual_seed(0)
+        given = {"iterations": 6, "descriptor_size": 64, **parameters}
+        network = build_network(name, **given)
+        assert isinstance(network, Matcher)
+        start_as_nearest_neighbours(network)
+        path = tmp_path_factory.mktemp("matcher") / f"{name}.safetensors"
+        return write_checkpoint(path, network.state_dict(), CheckpointInfo(name, given))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def nearest_matcher(make_matcher: Callable[..., Path]) -> Path:
+    """Such a checkpoint of EIMP, small, for the features of `point_world` and of our SIFT."""
+    return make_matcher()
+
+
+@pytest.fixture(scope="session")
 def foreign_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Checkpoint of a network that judges no matches."""
     from relpose_ros.checkpoints.format import CheckpointInfo, write_checkpoint

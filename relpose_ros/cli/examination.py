@@ -45,7 +45,6 @@ REQUIRED = (
     Piece("cv2", "opencv-python-headless", "images and SIFT"),
     Piece("poselib", "poselib", "robust pose solvers"),
     Piece("pycolmap", "pycolmap", "triangulation, COLMAP models"),
-    Piece("faiss", "faiss-cpu", "retrieval"),
     Piece("h5py", "h5py", "map files"),
     Piece("yaml", "pyyaml", "camera files"),
     Piece("rich", "rich", "progress bars"),
@@ -64,6 +63,7 @@ ROS = (
 )
 
 LEARNED = "pip install 'relpose_ros[learned]'"
+TRAINING = "pip install 'relpose_ros[learned,training]'"
 
 OPTIONAL = (
     Piece("torch", "torch", "networks, import of weights, training", LEARNED),
@@ -71,7 +71,8 @@ OPTIONAL = (
     Piece("onnxruntime", "onnxruntime", "networks on a CPU, without torch once exported", LEARNED),
     Piece("openvino", "openvino", "most networks on a CPU, faster", LEARNED),
     Piece("onnxscript", "onnxscript", "exporting networks to ONNX", LEARNED),
-    Piece("pydantic", "pydantic", "training", "pip install 'relpose_ros[learned,training]'"),
+    Piece("pydantic", "pydantic", "training", TRAINING),
+    Piece("faiss", "faiss-cpu", "cluster centres (training)", TRAINING),
 )
 
 

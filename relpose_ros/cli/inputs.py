@@ -30,6 +30,11 @@ PRUNER_HELP = (
     "see them (default: none)"
 )
 
+MATCHER_HELP = (
+    "checkpoint (.safetensors) of a graph network (IMP, EIMP) that matches where nearest neighbours find too "
+    "little (default: none)"
+)
+
 SCENE_HELP = (
     "checkpoint (.safetensors) of a scene-coordinate network that was trained on this place; its pose is "
     "weighed beside the others (default: none)"
@@ -109,7 +114,7 @@ def make_camera(words: Sequence[str]) -> Camera:
 
 
 def add_map_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--map`, `--scene`, `--profile`, `--pruner` and `--retrieval`."""
+    """`--map`, `--scene`, `--profile`, `--pruner`, `--matcher` and `--retrieval`."""
     parser.add_argument(
         "--map", type=Path, metavar="MAP", help="a map made by `relpose map build` (not needed with --scene)"
     )
@@ -118,14 +123,21 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
         "--profile", default="default", metavar="NAME", help="default, fast (less accurate) or accurate"
     )
     parser.add_argument("--pruner", type=Path, metavar="FILE", help=PRUNER_HELP)
+    parser.add_argument("--matcher", type=Path, metavar="FILE", help=MATCHER_HELP)
+    parser.add_argument(
+        "--matcher-iterations",
+        type=positive,
+        metavar="N",
+        help="of the matcher: few for tracking, all for relocalization (default: fast 4, other profiles all)",
+    )
     parser.add_argument("--retrieval", type=Path, metavar="FILE", help=RETRIEVAL_HELP)
 
 
 def open_localizer(args: argparse.Namespace) -> tuple[Map | SceneAlone, Localizer | SceneLocalizer]:
     """The map and a localizer in it, as the arguments of `add_map_arguments` say; or a scene's alone.
 
-    Raises ConfigurationError where neither is named, MapError, and CheckpointError for a pruner or a scene
-    that is none, or is of another place than the map, or a retrieval file that did not make the map.
+    Raises ConfigurationError where neither is named, MapError, and CheckpointError for a pruner, a matcher or
+    a scene that is none, or is of another place than the map, or a retrieval file that did not make the map.
     """
     if args.map is None:
         return _open_scene(args)
@@ -136,8 +148,10 @@ def open_localizer(args: argparse.Namespace) -> tuple[Map | SceneAlone, Localize
     from relpose_ros.localization.localizer import Localizer
     from relpose_ros.localization.options import options_for
 
-    files = {"pruner": args.pruner, "scene": args.scene, "retrieval": args.retrieval}
-    return opened, Localizer(opened, options_for(args.profile, **files))
+    changes = {name: getattr(args, name) for name in ("pruner", "matcher", "scene", "retrieval")}
+    if args.matcher_iterations is not None:
+        changes["matcher_iterations"] = args.matcher_iterations
+    return opened, Localizer(opened, options_for(args.profile, **changes))
 
 
 def _open_scene(args: argparse.Namespace) -> tuple[SceneAlone, SceneLocalizer]:
@@ -145,6 +159,8 @@ def _open_scene(args: argparse.Namespace) -> tuple[SceneAlone, SceneLocalizer]:
         raise ConfigurationError("expected --map MAP, or --scene FILE, or both; got neither")
     if args.pruner is not None:
         raise ConfigurationError("--pruner judges matches with a map; without --map there are none")
+    if args.matcher is not None:
+        raise ConfigurationError("--matcher matches with references of a map; without --map there are none")
     if args.retrieval is not None:
         raise ConfigurationError("--retrieval finds references of a map; without --map there are none")
     from relpose_ros.localization.scene_coordinates import SceneLocalizer

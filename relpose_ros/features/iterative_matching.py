@@ -40,18 +40,18 @@ class IterativeOptions:
     min_matches       with fewer no pose is tried
     stop_angle_deg    two poses in a row that differ by no more, in rotation and direction of translation,
                       end the loop; None: all iterations are done
-    iterations        at most so many; None, or more than the network has: all of them
     seed_threshold    EIMP: times the share of inliers, least assignment mass of a keypoint that stays
     layout_bug_compat keypoints are normalised as in the published evaluation (`normalise_keypoints`)
+    iterations        at most so many; None, or more than the network has: all of them
     """
 
     match_threshold: float = 0.1
     final_threshold: float = 0.2
     min_matches: int = 25
     stop_angle_deg: float | None = 1.5
-    iterations: int | None = None
     seed_threshold: float = 0.2
     layout_bug_compat: bool = False
+    iterations: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -75,6 +75,8 @@ class Arbiter:
             )
         if len(opinions) == 2 and (contradiction := self._contradiction(*opinions)):
             return Localization(State.UNLOCALIZED, contradiction)
+        if len(opinions) == 1 and opinions[0].method == SCENE and (doubt := self._known_twins(hypotheses)):
+            return Localization(State.UNLOCALIZED, doubt, alternatives=self._alternatives(hypotheses))
         return self._accept(min(opinions, key=self._volume))
 
     def _calibration(self, hypothesis: Hypothesis) -> Calibration:
@@ -123,11 +125,24 @@ class Arbiter:
             )
         return evidence.objection or self._vagueness(hypothesis, 1.0)
 
-    def _alternatives(self, hypotheses: list[Hypothesis]) -> tuple[Alternative, ...]:
-        """Places that each would be believed if it were not for one that looks alike."""
+    def _known_twins(self, hypotheses: list[Hypothesis]) -> str | None:
+        """Why scene coordinates alone are not believed where landmarks cannot tell places apart, or None.
+
+        Their network learned from the same look-alikes.
+        """
         rivals = [h for h in hypotheses if h.evidence.rival_place]
-        alone = [h for h in rivals if self._objection(_unrivalled(h)) is None]
-        alone.sort(key=self._support, reverse=True)
+        return next((self._objection(h) for h in rivals if self._objection(_unrivalled(h)) is None), None)
+
+    def _alternatives(self, hypotheses: list[Hypothesis]) -> tuple[Alternative, ...]:
+        """Places that each would be believed if it were not for one that looks alike; none, or several."""
+        rivals = [h for h in hypotheses if h.evidence.rival_place]
+        alone: list[Hypothesis] = []
+        for hypothesis in sorted(rivals, key=self._support, reverse=True):
+            elsewhere = all(self._contradiction(hypothesis, other) for other in alone)
+            if elsewhere and self._objection(_unrivalled(hypothesis)) is None:
+                alone.append(hypothesis)
+        if len(alone) < 2:
+            return ()
         total = sum(self._support(h) for h in alone)
         return tuple(
             Alternative(h.map_from_camera, self._calibration(h).covariance(h), self._support(h) / total)

@@ -111,5 +111,6 @@ def _best(part: Map, whole: Map, index: int, features: Features) -> Hypothesis |
     localizer = Localizer(part, options_for("default"), describer=Elsewhere(whole.described_by))
     query = Query.of(features, whole.cameras[index])
     found, _ = localizer.hypotheses(query, localizer.retrieve(whole.global_descriptors[index]))
-    found = [h for h in found if h.method == "structure"]
+    # What the arbiter refuses as ambiguous is never published: it says nothing of what is.
+    found = [h for h in found if h.method == "structure" and not h.evidence.rival_place]
     return found[0] if found else None

@@ -12,6 +12,7 @@ from threadpoolctl import ThreadpoolController
 
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.features.base import Features
+from relpose_ros.features.graph_matching import PairMatcher
 from relpose_ros.features.pruning import Judge, Pruner, size_for
 from relpose_ros.features.registry import make_extractor
 from relpose_ros.geometry.cameras import Camera
@@ -19,11 +20,19 @@ from relpose_ros.localization.arbiter import SCENE, Arbiter
 from relpose_ros.localization.calibration import Calibration
 from relpose_ros.localization.circumstances import with_circumstances
 from relpose_ros.localization.describing import describer_for
-from relpose_ros.localization.options import LocalizerOptions, options_for
+from relpose_ros.localization.options import LocalizerOptions, matcher_for, options_for
 from relpose_ros.localization.pairwise import RelativePose
 from relpose_ros.localization.query import Neighbour, Query
 from relpose_ros.localization.relative import RelativeLocalizer
-from relpose_ros.localization.rivals import Candidate, doubted, filled, judged, separate_places, twin_places
+from relpose_ros.localization.rivals import (
+    Candidate,
+    doubted,
+    filled,
+    judged,
+    rivals_of,
+    separate_places,
+    twin_places,
+)
 from relpose_ros.localization.scene_evidence import check_fits
 from relpose_ros.localization.scene_road import Predicts, SceneRoad, open_predictor
 from relpose_ros.localization.structure import StructureLocalizer
@@ -38,10 +47,11 @@ MIN_FEATURES = 20
 class Localizer:
     """Localizes frames in a map. One call at a time; make one per thread.
 
-    `options` is a profile's name or LocalizerOptions; `pruner`, `scene` and `describer` take the places of
-    those whose files they name. Raises ConfigurationError when this software lacks the map's feature type,
-    CheckpointError when such a checkpoint is none of a pruner, or of no scene, or of another one than the
-    map's, or not the describer that the map was made with, MapError when that is not given.
+    `options` is a profile's name or LocalizerOptions; `pruner`, `scene`, `describer` and `matcher` take the
+    places of those whose files they name. Raises ConfigurationError when this software lacks the map's
+    feature type, CheckpointError when such a checkpoint is none of a pruner, or none of a matcher for the
+    map's features, or of no scene, or of another one than the map's, or not the describer that the map was
+    made with, MapError when that is not given.
     """
 
     def __init__(
@@ -51,6 +61,7 @@ class Localizer:
         pruner: Judge | None = None,
         scene: Predicts | None = None,
         describer: Describer | None = None,
+        matcher: PairMatcher | None = None,
     ) -> None:
         self.map = map_
         self.options = options_for(options) if isinstance(options, str) else options
@@ -61,7 +72,8 @@ class Localizer:
         self._index = map_.retrieval_index
         self._structure = StructureLocalizer(map_, self.options.structure)
         self._structure_pruner = prune["structure"]
-        self._relative = RelativeLocalizer(map_, self.options.relative, prune["relative"])
+        self._matcher = matcher if matcher is not None else matcher_for(self._extractor, self.options)
+        self._relative = RelativeLocalizer(map_, self.options.relative, prune["relative"], self._matcher)
         self._scene = self._scene_road(scene)
         known = (
             {SCENE: Calibration.from_dict(self._scene.predictor.scene.calibration)}
@@ -189,7 +201,7 @@ class Localizer:
         if _support(found) < self.options.weak_below:
             start = time.perf_counter()
             relative = self._relative.hypotheses(query, places[0])
-            found += [doubted(self.map, h) for h in relative]
+            found += [doubted(self.map, h, found) for h in relative]
             timings["relative"] = 1e3 * (time.perf_counter() - start)
         return [with_circumstances(self.map, h, query.camera.focal) for h in found], timings
 
@@ -198,10 +210,11 @@ class Localizer:
     ) -> list[Hypothesis]:
         """What was found at the first of `places`, and at others that look like it; all judged."""
         first, options = query.strongest(self.options.first_keypoints), self.options.rivals
-        known = [n for place in places for n in place]
+        retrieved = rivals_of(self.map, places)
+        known = [n for place in (places[0], *retrieved) for n in place]
         others = twin_places(self.map, known, lambda i: self._neighbour(i, 0.0))
         candidates = [Candidate(h, places[0]) for h in found]
-        for place in [*places[1:], *others][: options.places]:
+        for place in [*retrieved, *others][: options.places]:
             whole = filled(self.map, place, options.references, lambda i: self._neighbour(i, 0.0))
             candidates += [Candidate(h, whole) for h in self._structure.hypotheses(first, whole)]
         return judged(self.map, first, candidates, options)
@@ -209,15 +222,16 @@ class Localizer:
     def _by_structure(
         self, query: Query, neighbours: list[Neighbour]
     ) -> tuple[list[Hypothesis], dict[str, float]]:
-        """With the strongest features; where they find too little, with all, and then with the pruner."""
+        """With the strongest features; where they find too little, with all, the pruner, the matcher."""
         first = query.strongest(self.options.first_keypoints)
-        tries: list[tuple[Query, Judge | None]] = [(first, None)]
-        tries += [(query, None)] if len(first.features) < len(query.features) else []
-        tries += [(query, self._structure_pruner)] if self._structure_pruner is not None else []
+        tries: list[tuple[Query, Judge | None, PairMatcher | None]] = [(first, None, None)]
+        tries += [(query, None, None)] if len(first.features) < len(query.features) else []
+        tries += [(query, self._structure_pruner, None)] if self._structure_pruner is not None else []
+        tries += [(query, None, self._matcher)] if self._matcher is not None else []
         found: list[Hypothesis] = []
         timings: dict[str, float] = {}
-        for tried, pruner in tries:
-            found = max(found, self._structure.hypotheses(tried, neighbours, pruner), key=_support)
+        for tried, pruner, matcher in tries:
+            found = max(found, self._structure.hypotheses(tried, neighbours, pruner, matcher), key=_support)
             for stage, milliseconds in self._structure.timings.items():
                 timings[stage] = timings.get(stage, 0.0) + milliseconds
             if _support(found) >= self.options.weak_below:

@@ -11,7 +11,7 @@ from typing import Any
 
 from relpose_ros import __version__
 from relpose_ros.datasets.base import Source
-from relpose_ros.errors import MapError
+from relpose_ros.errors import ConfigurationError, MapError
 from relpose_ros.localization.describing import describer_for
 from relpose_ros.localization.holdout import calibrate
 from relpose_ros.maps import edit
@@ -75,9 +75,16 @@ def add_references(
     Only pairs with a new reference are matched, and only new references are described: by the old map's VLAD
     (unless `options.retrain_vlad`), or by what described the old ones, which `options.retrieval` names. The
     calibration is fitted again, with the stored features standing in for those of the old references.
+    Raises ConfigurationError for `options.retrain_vlad` with a map that has no VLAD.
     """
     out, options, start = Path(out), options or BuildOptions(), time.perf_counter()
     old = Map.open(map_path)
+    if options.retrain_vlad and old.vlad is None:
+        raise ConfigurationError(
+            f"{map_path}: --retrain-vlad learns the VLAD of a map anew, and this map has none: its global "
+            f"descriptors were made by {old.described_by}; leave it out, or build a map with VLAD of all "
+            "images, `relpose map build SOURCE --out MAP`"
+        )
     edit.check_same_unit(old.metric, source.metric, str(map_path), str(source.path))
     if not source.references:
         raise MapError(f"{source.path}: no images with a pose in the map split to add")

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from relpose_ros.errors import ConfigurationError
+from relpose_ros.features.base import Extractor
+from relpose_ros.features.graph_matching import GraphMatcher
 from relpose_ros.geometry.scene_samples import SamplingOptions
 from relpose_ros.localization.arbiter import ArbiterOptions
 from relpose_ros.localization.pairwise import RelativeOptions
@@ -25,7 +27,10 @@ class LocalizerOptions:
     what was retrieved; `seed`. `pruner`: checkpoint of a correspondence network that judges the
     matches of `pruned_roads` before their solvers see them (features/pruning.py; None: none does): of
     the relative road always, of the structure road in one more try where it found less than
-    `weak_below`; `pruner_threshold`: a match is kept whose weight (0..1) reaches it. `scene`: checkpoint
+    `weak_below`; `pruner_threshold`: a match is kept whose weight (0..1) reaches it. `matcher`: checkpoint
+    of a graph network that matches whole images (features/graph_matching.py; None: nearest neighbours alone):
+    on the relative road always, on the structure road in one more try, the last; `matcher_iterations` (None:
+    all that it has) and `matcher_keypoints` of an image are what it may cost. `scene`: checkpoint
     of a network of scene coordinates whose pose the arbiter takes beside the others (None: there is none).
     `retrieval`: file of the learned descriptor that the map was built with (`open_describer`; None: VLAD).
     """
@@ -40,6 +45,9 @@ class LocalizerOptions:
     pruner: str | Path | None = None
     pruner_threshold: float = 0.5
     pruned_roads: tuple[str, ...] = ("structure", "relative")
+    matcher: str | Path | None = None
+    matcher_iterations: int | None = None
+    matcher_keypoints: int = 1024
     scene: str | Path | None = None
     retrieval: str | Path | None = None
     structure: StructureOptions = field(default_factory=StructureOptions)
@@ -55,10 +63,14 @@ PROFILES = {
         max_keypoints=500,
         image_scale=0.5,
         neighbours=6,
+        matcher_iterations=4,
+        matcher_keypoints=512,
         structure=StructureOptions(max_error_px=8.0),
         scene_road=SceneOptions(sampling=SamplingOptions(count=0)),
     ),
-    "accurate": LocalizerOptions(max_keypoints=3000, first_keypoints=3000, neighbours=20),
+    "accurate": LocalizerOptions(
+        max_keypoints=3000, first_keypoints=3000, neighbours=20, matcher_keypoints=2048
+    ),
 }
 """`default`: full resolution; `fast`: a quarter of the pixels; `accurate`: more of everything."""
 
@@ -68,3 +80,12 @@ def options_for(profile: str, **changes: object) -> LocalizerOptions:
     if profile not in PROFILES:
         raise ConfigurationError(f"unknown profile {profile!r}; expected one of {', '.join(PROFILES)}")
     return replace(PROFILES[profile], **changes)  # type: ignore[arg-type]
+
+
+def matcher_for(extractor: Extractor, options: LocalizerOptions) -> GraphMatcher | None:
+    """The matcher that the options name. Raises CheckpointError where it is for other features."""
+    if options.matcher is None:
+        return None
+    made = GraphMatcher(options.matcher, options.matcher_iterations, keypoints=options.matcher_keypoints)
+    made.check_fits(extractor.name, extractor.dimension)
+    return made

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from relpose_ros.features.graph_matching import PairMatcher
 from relpose_ros.features.matching import nearest_neighbours
 from relpose_ros.features.pruning import Judge
 from relpose_ros.geometry.cameras import Camera
@@ -14,6 +15,7 @@ from relpose_ros.geometry.covariance import residual_covariance, rotate_covarian
 from relpose_ros.geometry.refinement import Correspondences, linearize, refine_pose
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.geometry.robust import RansacOptions, relative_pose, shared_focal
+from relpose_ros.localization.graph_matches import to_reference
 from relpose_ros.localization.query import Neighbour, Query
 from relpose_ros.maps.bundle import Map, ReferenceFeatures
 
@@ -38,7 +40,7 @@ class RelativePose:
 
     `covariance` (6, 6) in ROS order, in the reference camera's axes, not calibrated. Without
     `scale_known` the translation is a direction of length 1, and its covariance says so by a
-    variance of 1 along it. `matches`: those that a pruner judged, kept or not. `query_rays` and
+    variance of 1 along it. `matches`: before a pruner or a matcher's own pose took any out. `query_rays` and
     `reference_rays` (inliers, 2) on z = 1.
     """
 
@@ -54,18 +56,30 @@ class RelativePose:
 
 
 def estimate_relative_pose(
-    map_: Map, query: Query, neighbour: Neighbour, options: RelativeOptions, pruner: Judge | None = None
+    map_: Map,
+    query: Query,
+    neighbour: Neighbour,
+    options: RelativeOptions,
+    pruner: Judge | None = None,
+    matcher: PairMatcher | None = None,
 ) -> RelativePose | None:
-    """By the essential matrix of matched features; None when too few of them agree."""
+    """By the essential matrix of matched features; None when too few of them agree.
+
+    With a `matcher` its matches take the place of nearest neighbours; a pruner has no say in them.
+    """
     stored = map_.features[neighbour.index]
     camera = map_.cameras[neighbour.index]
-    pairs, matches = _matched(query, stored, camera, options, pruner)
+    ransac = RansacOptions(options.max_error_px, 50, 1000, query.seed)
+    if matcher is not None:
+        found = to_reference(map_, query, neighbour, matcher, ransac)
+        pairs, matches = found.pairs, found.matches
+    else:
+        pairs, matches = _matched(query, stored, camera, options, pruner)
     if len(pairs) < options.min_inliers:
         return None
     query_rays = query.rays[pairs[:, 0]]
     reference_rays = camera.rays(stored.keypoints[pairs[:, 1]])
     focal = shared_focal(query.camera, camera)
-    ransac = RansacOptions(options.max_error_px, 50, 1000, query.seed)
     robust = relative_pose(query_rays, reference_rays, focal, ransac)
     if robust is None:
         return None

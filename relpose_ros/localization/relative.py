@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from relpose_ros.features.graph_matching import PairMatcher
 from relpose_ros.features.pruning import Judge
 from relpose_ros.geometry.covariance import rotate_covariance, safe_inverse
 from relpose_ros.geometry.epipolar import essential_matrix, nearest_point_to_lines, sampson_residual
@@ -32,16 +33,20 @@ _METRIC_INFLATION = 20.0
 
 @dataclass
 class RelativeLocalizer:
-    """The road over relative poses. `pruner`: judges the matches to each reference before its solver."""
+    """The road over relative poses. `pruner`: judges the matches to each reference before its solver;
+    `matcher`: makes them, and then nothing judges them."""
 
     map: Map
     options: RelativeOptions = field(default_factory=RelativeOptions)
     pruner: Judge | None = None
+    matcher: PairMatcher | None = None
 
     def relative_poses(self, query: Query, neighbours: list[Neighbour]) -> list[RelativePose]:
         """Relative poses to those neighbours that share enough with the query."""
         tried = neighbours[: self.options.neighbours]
-        found = [estimate_relative_pose(self.map, query, n, self.options, self.pruner) for n in tried]
+        found = [
+            estimate_relative_pose(self.map, query, n, self.options, self.pruner, self.matcher) for n in tried
+        ]
         return [pose for pose in found if pose is not None]
 
     def hypotheses(self, query: Query, neighbours: list[Neighbour]) -> list[Hypothesis]:

@@ -67,7 +67,8 @@ class Candidate(NamedTuple):
 def separate_places(map_: Map, neighbours: Sequence[Neighbour]) -> list[list[Neighbour]]:
     """Retrieved references, best first, by place: one group unless the map knows twins among them.
 
-    A reference goes to the group that holds no twin of it and shares most landmarks with it.
+    A reference goes to the group that holds no twin of it and shares most landmarks with it; one that has no
+    twin at all, if it shares none with any, to the first.
     """
     here = {n.index for n in neighbours}
     if not any(map_.twins_of.get(i, frozenset()) & here for i in here):
@@ -79,11 +80,21 @@ def separate_places(map_: Map, neighbours: Sequence[Neighbour]) -> list[list[Nei
             0 if twins & {n.index for n in group} else _shared(map_, neighbour.index, group)
             for group in groups
         ]
-        if shared and max(shared) > 0:
+        if shared and (max(shared) > 0 or not twins):
             groups[int(np.argmax(shared))].append(neighbour)
         else:
             groups.append([neighbour])
     return groups
+
+
+def rivals_of(map_: Map, places: Sequence[list[Neighbour]]) -> list[list[Neighbour]]:
+    """Of the places after the first those that hold twins of it, most twins first.
+
+    The others show something else; were they looked at, there would be no time for what looks alike.
+    """
+    links = Counter(t for n in places[0] for t in map_.twins_of.get(n.index, ()))
+    counts = np.array([sum(links[n.index] for n in place) for place in places[1:]], int)
+    return [places[1 + i] for i in np.argsort(-counts, kind="stable") if counts[i]]
 
 
 def twin_places(
@@ -135,11 +146,20 @@ def judged(
     return found
 
 
-def doubted(map_: Map, hypothesis: Hypothesis) -> Hypothesis:
+def doubted(map_: Map, hypothesis: Hypothesis, judged_before: Sequence[Hypothesis] = ()) -> Hypothesis:
     """A hypothesis of the relative road, with an objection where a reference of it has a twin.
 
-    Without landmarks there is nothing to tell twins apart by.
+    Without landmarks there is nothing to tell twins apart by. Nor is a place believed that has a rival
+    among those `judged_before`, by landmarks.
     """
+    for known in judged_before:
+        near = not _apart(known.map_from_camera, hypothesis.map_from_camera, map_.depth)
+        if near and known.evidence.rival_place:
+            objection = (
+                f"ambiguous: the place of {known.references[0]} looks like that of "
+                f"{known.evidence.rival_place}, and landmarks do not tell which"
+            )
+            return replace(hypothesis, evidence=replace(hypothesis.evidence, objection=objection))
     for name in hypothesis.references:
         twins = map_.twins_of.get(map_.index_of([name])[0])
         if twins:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from relpose_ros.features.graph_matching import PairMatcher
 from relpose_ros.features.matching import NearestNeighbours, nearest_neighbours
 from relpose_ros.features.pruning import Judge
 from relpose_ros.geometry.covariance import clustered_covariance, image_blocks
 from relpose_ros.geometry.refinement import Correspondences, refine_pose
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.geometry.robust import RansacOptions, RobustPose, absolute_pose
+from relpose_ros.localization.graph_matches import instead_of_nearest, to_landmarks
 from relpose_ros.localization.landmark_pruning import credible
 from relpose_ros.localization.query import Neighbour, Query
 from relpose_ros.maps.bundle import Map
@@ -29,7 +31,7 @@ _BEHIND = -0.2
 class StructureOptions:
     """`ratio`: Lowe's ratio; `max_error_px`: RANSAC threshold; `gate_sigma`: an inlier's largest
     Mahalanobis residual after refinement; `min_matches` below which no pose is tried; `judges`: most
-    similar references through which a pruner, if there is one, judges the matches."""
+    similar references through which a pruner judges the matches, or a matcher makes them."""
 
     ratio: float = 0.85
     max_error_px: float = 6.0
@@ -47,12 +49,17 @@ class StructureLocalizer:
     timings: dict[str, float] = field(default_factory=dict)
 
     def hypotheses(
-        self, query: Query, neighbours: list[Neighbour], pruner: Judge | None = None
+        self,
+        query: Query,
+        neighbours: list[Neighbour],
+        pruner: Judge | None = None,
+        matcher: PairMatcher | None = None,
     ) -> list[Hypothesis]:
         """At most one pose, and as `rival_inliers` the support of the best pose elsewhere.
 
         A `pruner` decides which matches the solver sees, and nothing else: the support of the pose, and that
-        of a rival, are counted over all of them, so they mean what they mean without it.
+        of a rival, are counted over all of them, so they mean what they mean without it. With a `matcher` the
+        solver sees its matches, and the features that it matched have its landmark in place of the nearest.
         """
         start = time.perf_counter()
         landmarks = self._candidates(neighbours)
@@ -60,9 +67,14 @@ class StructureLocalizer:
         tentative = nearest.passing(self.options.ratio)
         matched = time.perf_counter()
         self.timings = {"match": 1e3 * (matched - start), "solve": 0.0, "refine": 0.0}
-        if len(tentative) < self.options.min_matches:
+        plain = nearest, tentative
+        if matcher is not None and len(landmarks):
+            nearest, kept = self._by_matcher(query, neighbours, landmarks, nearest, matcher)
+            tentative = np.union1d(tentative, kept)
+        elif len(tentative) < self.options.min_matches:
             return []
-        kept = self._pruned(query, neighbours, landmarks, nearest, tentative, pruner)
+        else:
+            kept = self._pruned(query, neighbours, landmarks, nearest, tentative, pruner)
         if len(kept) < self.options.min_matches:
             return []
         pruned = time.perf_counter()
@@ -72,6 +84,8 @@ class StructureLocalizer:
         if robust is None or robust.inliers.sum() < self.options.min_matches:
             return []
         found = self._refine(query, neighbours, landmarks, nearest, tentative, kept, robust)
+        if found is not None and matcher is not None:
+            found = self._with_rival_of_nearest(found, query, landmarks, *plain)
         self.timings["refine"] = 1e3 * (time.perf_counter() - solved)
         return [found] if found is not None else []
 
@@ -100,6 +114,38 @@ class StructureLocalizer:
         may_be = credible(self.map, query, judges, landmarks[nearest.index], nearest, pruner)
         self.timings["prune"] = 1e3 * (time.perf_counter() - start)
         return tentative[may_be[tentative]]
+
+    def _by_matcher(
+        self,
+        query: Query,
+        neighbours: list[Neighbour],
+        landmarks: Index,
+        nearest: NearestNeighbours,
+        matcher: PairMatcher,
+    ) -> tuple[NearestNeighbours, Index]:
+        """The nearest landmarks with the matcher's in their place where it has one, and which these are."""
+        start = time.perf_counter()
+        matches = to_landmarks(self.map, query, neighbours, matcher, self.options.judges)
+        known = self.map.landmarks.descriptors
+        nearest = instead_of_nearest(nearest, matches, landmarks, query.features.descriptors, known)
+        self.timings["graph"] = 1e3 * (time.perf_counter() - start)
+        return nearest, matches.features
+
+    def _with_rival_of_nearest(
+        self,
+        found: Hypothesis,
+        query: Query,
+        landmarks: Index,
+        nearest: NearestNeighbours,
+        tentative: Index,
+    ) -> Hypothesis:
+        """What a matcher found, doubted also by what the nearest landmarks say for another place."""
+        own = self._agreeing(query, landmarks, nearest, found.map_from_camera)
+        left = np.setdiff1d(tentative, own, assume_unique=True)
+        pose, evidence = found.map_from_camera, found.evidence
+        rival = self._rival(query, landmarks, nearest, left, pose, evidence.inliers)
+        evidence = replace(evidence, rival_inliers=max(rival, evidence.rival_inliers))
+        return replace(found, evidence=evidence)
 
     def _solve(
         self, query: Query, landmarks: Index, nearest: NearestNeighbours, tentative: Index

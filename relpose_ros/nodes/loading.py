@@ -27,6 +27,10 @@ MAP_PARAMETERS = (
 MATCHING_PARAMETERS = (
     Parameter("features.pruner", "", "checkpoint of a correspondence network that judges matches before "
               "the pose solvers see them; empty: none"),
+    Parameter("features.matcher", "", "checkpoint (imp.*) of a graph network that matches where nearest "
+              "neighbours find too little; empty: none"),
+    Parameter("features.matcher_iterations", 0, "iterations of that network: few when tracking, all when "
+              "lost; 0: as many as the profile has (fast: 4, others: all)"),
 )  # fmt: skip
 """Parameters of the nodes that match features."""
 
@@ -71,8 +75,9 @@ def load(settings: dict[str, Any]) -> Loaded:
 
     Raises ConfigurationError when no map is named, MapError when it is missing, broken, without
     scale, or made with features that this installation or profile does not use, CheckpointError when
-    `features.pruner` is no pruner, or `scene.checkpoint` none of a scene in the map's frame, or
-    `retrieval.checkpoint` not what the map was built with.
+    `features.pruner` is no pruner, or `features.matcher` no matcher for the map's features, or
+    `scene.checkpoint` none of a scene in the map's frame, or `retrieval.checkpoint` not what the map was
+    built with.
     """
     path = settings["map"]
     if not path:
@@ -90,6 +95,9 @@ def load(settings: dict[str, Any]) -> Loaded:
             "a metric source, or set allow_unscaled_map if nobody takes its numbers for metres"
         )
     changes: dict[str, Any] = {"pruner": settings.get("features.pruner") or None}
+    changes["matcher"] = settings.get("features.matcher") or None
+    if settings.get("features.matcher_iterations"):
+        changes["matcher_iterations"] = settings["features.matcher_iterations"]
     if settings.get("scene.checkpoint"):
         _check_frame(_scene_info(settings), settings)
         changes["scene"] = settings["scene.checkpoint"]

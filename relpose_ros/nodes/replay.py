@@ -37,9 +37,9 @@ class ReplayOptions:
     """What to play to which map, and how.
 
     `rate` 1.0 is the pace of the recording. With `minutes` the bag is played again and again for
-    that long. `pruner`, `scene` and `retrieval`: the node's `features.pruner`, `scene.checkpoint` and
-    `retrieval.checkpoint`. `base_frame` names
-    the frame whose pose ~/pose gives; empty: the camera's own.
+    that long. `pruner`, `matcher`, `scene` and `retrieval`: the node's `features.pruner`,
+    `features.matcher`, `scene.checkpoint` and `retrieval.checkpoint`. `base_frame` names the
+    frame whose pose ~/pose gives; empty: the camera's own.
     `outside`: stretches of the bag (seconds from its first image, both ends included) where the camera
     is where the map is not; any pose there is a false one. `node` is the command of the node's process.
     """
@@ -51,6 +51,7 @@ class ReplayOptions:
     minutes: float = 0.0
     profile: str = "default"
     pruner: str = ""
+    matcher: str = ""
     scene: str = ""
     retrieval: str = ""
     image_topic: str | None = None
@@ -109,6 +110,7 @@ def start_localizer(options: ReplayOptions, topics: CameraTopics) -> NodeProcess
         "map": str(options.map),
         "profile": options.profile,
         "features.pruner": options.pruner,
+        "features.matcher": options.matcher,
         "retrieval.checkpoint": options.retrieval,
         **_scene_parameters(options.scene),
         "base_frame_id": options.base_frame,

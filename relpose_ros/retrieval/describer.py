@@ -25,8 +25,8 @@ KINDS = ("vlad", "checkpoint", "onnx")
 class DescriberIdentity:
     """Who made global descriptors: descriptors of two makers cannot be compared.
 
-    `kind`: one of KINDS; `name` for people; `sha256` of the weights, "" for VLAD, whose weights are in the
-    map; `dimension` G; `settings`: what else the descriptors depend on (how a plugged-in model is fed);
+    `kind`: one of KINDS; `name` for people; `sha256` of the weights, of a VLAD of its arrays, which are in
+    the map; `dimension` G; `settings`: what else the descriptors depend on (how a plugged-in model is fed);
     `licence` and `origin` of the weights.
     """
 
@@ -50,7 +50,7 @@ class DescriberIdentity:
         return self.kind != "vlad"
 
     def __str__(self) -> str:
-        return f"{self.name} (sha256 {self.sha256[:12]})" if self.sha256 else self.name
+        return f"{self.name} (sha256 {self.sha256[:12]})" if self.is_learned else self.name
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types: `from_dict` reads them back."""
@@ -70,8 +70,8 @@ class DescriberIdentity:
 
 
 def vlad_identity(vlad: Vlad) -> DescriberIdentity:
-    """Who made the descriptors of a map without weights."""
-    return DescriberIdentity("vlad", f"vlad{vlad.dimension}", vlad.dimension)
+    """Who made the descriptors of a map without weights: its VLAD, learned from its own references."""
+    return DescriberIdentity("vlad", f"vlad{vlad.dimension}", vlad.dimension, vlad.sha256)
 
 
 class Describer(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,8 +17,9 @@ Indices = NDArray[np.int64]
 EXACT_LIMIT = 100_000
 """References up to which every search is exact (measured: benchmarks/retrieval_index.py)."""
 
-HELD_BYTES = 128 << 20
-"""Descriptors of an exact index that lie in a file are read into memory once, up to this size."""
+HELD_BYTES = 1 << 30
+"""Descriptors of an exact index that lie in a file are read into memory once, up to this size: 8,192 of the
+32,768 values of NetVLAD. Larger ones are read for every query, and a warning says so."""
 
 BLOCK_VALUES = 1 << 24
 """Similarities, or descriptor values, held at once (64 MB)."""
@@ -65,12 +67,26 @@ class DescriptorIndex:
                 raise MapError(
                     f"these are not the signatures of the descriptors: {error}; build them again"
                 ) from error
-        if stored and self.is_small and 4 * len(self) * self.dimension <= HELD_BYTES:
-            self._descriptors = _checked(self._descriptors[:], "reference descriptors")
+        if stored and self.is_small:
+            self._hold()
         self._grow_signatures()
 
     def __len__(self) -> int:
         return len(self._descriptors)
+
+    def _hold(self) -> None:
+        """Read descriptors that are searched exactly into memory, if they are not too large for it."""
+        size = 4 * len(self) * self.dimension
+        if size <= HELD_BYTES:
+            self._descriptors = _checked(self._descriptors[:], "reference descriptors")
+        else:
+            logging.getLogger(__name__).warning(
+                "%d descriptors of %d values (%.1f GB) are read from the map for every query; "
+                "a PCA to 512 or fewer (`relpose test retrieval --pca 512 --save FILE`) makes that needless",
+                len(self),
+                self.dimension,
+                size / 1e9,
+            )
 
     @property
     def is_small(self) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -36,6 +38,15 @@ class Vlad:
     def dimension(self) -> int:
         """Size G of the global descriptor."""
         return int(self.basis.shape[1])
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of centres, mean and basis (hex): rounded as in a map file, so that it outlives saving."""
+        digest = hashlib.sha256()
+        for part, kind in ((self.centres, "<f4"), (self.mean, "<f4"), (self.basis, "<f2")):
+            digest.update(f"{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part, kind).tobytes())
+        return digest.hexdigest()
 
     @classmethod
     def train(cls, descriptors: list[Array], clusters: int = 32, dimension: int = 256, seed: int = 0) -> Vlad:

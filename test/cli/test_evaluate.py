@@ -87,6 +87,14 @@ def test_a_pruner_reaches_the_localizer(source, localizer):
     assert localizer.args.pruner == Path("net.safetensors")
 
 
+def test_a_matcher_reaches_the_localizer(source, localizer):
+    line = ["evaluate", "--map", "m", str(source), "--out", "report"]
+    assert main(line) == 0
+    assert (localizer.args.matcher, localizer.args.matcher_iterations) == (None, None)
+    assert main([*line, "--matcher", "net.safetensors", "--matcher-iterations", "4"]) == 0
+    assert localizer.args.matcher == Path("net.safetensors") and localizer.args.matcher_iterations == 4
+
+
 def test_a_scene_reaches_the_localizer(source, localizer):
     line = ["evaluate", str(source), "--out", "report"]
     assert main([*line, "--map", "m"]) == 0 and localizer.args.scene is None

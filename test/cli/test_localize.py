@@ -10,6 +10,7 @@ import pytest
 
 from relpose_ros.cli.main import main
 from relpose_ros.localization import localizer as localizer_module
+from relpose_ros.localization import options as options_module
 
 NUMBERS = ["60", "61", "31.5", "23.5", "64", "48"]
 KEYS = set("image state reason map_from_camera covariance confidence inliers references latency_ms".split())
@@ -139,6 +140,21 @@ def test_a_pruner_is_made(small_world, ratio_pruner, onnx_cache, monkeypatch, ca
     assert main(["localize", "--map", str(small_world.map), *line]) == 0 and not made
     assert main(["localize", "--map", str(small_world.map), *line, "--pruner", str(ratio_pruner)]) == 0
     assert made == [(ratio_pruner, 2048, 0.5)] and capsys.readouterr().out.count(": localized") == 2
+
+
+def test_a_matcher_is_made(small_world, nearest_matcher, monkeypatch, capsys):
+    made = []
+    kept = options_module.GraphMatcher
+    monkeypatch.setattr(options_module, "GraphMatcher", lambda *a, **k: made.append((a, k)) or kept(*a, **k))
+    line = [
+        str(small_world.query(5)),
+        "--camera",
+        str(small_world.camera_file),
+        "--map",
+        str(small_world.map),
+    ]
+    assert main(["localize", *line, "--matcher", str(nearest_matcher), "--matcher-iterations", "3"]) == 0
+    assert made == [((nearest_matcher, 3), {"keypoints": 1024})] and ": localized" in capsys.readouterr().out
 
 
 def test_what_is_no_pruner_is_refused_with_both_names(small_world, foreign_checkpoint, capsys):

@@ -22,19 +22,20 @@ def test_every_option_is_a_field_of_the_replay(handed_over):
 
     assert main(["replay", "--map", "m.relmap", "bag", "--out", "report"]) == 0
     assert set(handed_over) <= {f.name for f in dataclasses.fields(ReplayOptions)}
-    assert handed_over["pruner"] == "" and handed_over["map"] == "m.relmap"
+    assert handed_over["pruner"] == handed_over["matcher"] == "" and handed_over["map"] == "m.relmap"
 
 
-def test_a_pruner_becomes_the_parameter_of_the_node(handed_over, monkeypatch, tmp_path):
+@pytest.mark.parametrize("name", ["pruner", "matcher"])
+def test_a_file_becomes_the_parameter_of_the_node(handed_over, monkeypatch, tmp_path, name):
     from relpose_ros.nodes import replay
 
-    assert main(["replay", "--map", "m", "bag", "--out", "report", "--pruner", "net.safetensors"]) == 0
+    assert main(["replay", "--map", "m", "bag", "--out", "report", f"--{name}", "net.safetensors"]) == 0
     started = {}
     monkeypatch.setattr(replay, "NodeProcess", lambda *_, parameters, **__: started.update(parameters))
-    options = replay.ReplayOptions(Path("m"), Path("bag"), tmp_path, pruner=handed_over["pruner"])
+    options = replay.ReplayOptions(Path("m"), Path("bag"), tmp_path, **{name: handed_over[name]})
     topics = type("Topics", (), {"is_compressed": False, "image_base": "/image", "camera_info": None})
     replay.start_localizer(options, topics)
-    assert started["features.pruner"] == "net.safetensors"
+    assert started[f"features.{name}"] == "net.safetensors"
 
 
 def test_a_scene_is_handed_over(handed_over):

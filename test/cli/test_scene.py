@@ -72,9 +72,10 @@ def test_localize_needs_no_map(room, capsys):
 def test_localize_without_map_and_scene_is_refused(room, capsys):
     assert main(["localize", "source/images/03.png", "--camera", *NUMBERS]) == 2
     assert "--map MAP, or --scene FILE" in capsys.readouterr().err
-    line = ["source/images/03.png", "--camera", *NUMBERS, "--scene", "room.safetensors", "--pruner", "p"]
-    assert main(["localize", *line]) == 2
-    assert "--pruner" in capsys.readouterr().err
+    line = ["source/images/03.png", "--camera", *NUMBERS, "--scene", "room.safetensors"]
+    for option in ("--pruner", "--matcher"):
+        assert main(["localize", *line, option, "p"]) == 2
+        assert option in capsys.readouterr().err
 
 
 def test_evaluate_needs_no_map(room, capsys):

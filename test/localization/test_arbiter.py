@@ -114,3 +114,32 @@ def test_confidence_is_low_where_support_is() -> None:
 def test_a_rival_lowers_the_confidence() -> None:
     values = [decide(hypothesis(rival_inliers=n)).confidence for n in (0, 20, 50)]
     assert values[0] > values[1] > values[2] > 0
+
+
+def at(x: float, **evidence: Any) -> Hypothesis:
+    """A hypothesis whose place looks like another."""
+    guess = hypothesis(rival_place="c.jpg", rival_inliers=80, **evidence)
+    return replace(guess, map_from_camera=Rigid(np.eye(3), np.array([x, 2, 3])))
+
+
+def test_places_that_look_alike_are_named_and_none_is_published() -> None:
+    answer = decide(at(1.0), at(5.0, inliers=50), at(5.01, inliers=40))
+    assert answer.state is State.UNLOCALIZED
+    assert answer.reason.startswith(
+        "ambiguous: 100 matches speak for the place of a.jpg and 80 for that of c.jpg"
+    )
+    assert [a.map_from_camera.translation[0] for a in answer.alternatives] == [1.0, 5.0], "one of each place"
+    assert [a.share for a in answer.alternatives] == pytest.approx([2 / 3, 1 / 3])
+
+
+def test_one_place_alone_is_no_choice() -> None:
+    assert decide(at(1.0), at(5.0, inliers=5)).alternatives == ()
+
+
+def test_scene_coordinates_do_not_settle_what_landmarks_cannot() -> None:
+    scene = hypothesis("scene_coordinates")
+    assert decide(scene).state is State.LOCALIZED
+    answer = decide(scene, at(1.0))
+    assert answer.state is State.UNLOCALIZED
+    assert answer.reason.startswith("ambiguous")
+    assert decide(scene, at(1.0, inliers=3)).state is State.LOCALIZED, "too weak to mean anything"

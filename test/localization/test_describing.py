@@ -150,6 +150,18 @@ def test_added_references_can_make_a_new_vlad(plain, rendered_world, tmp_path):
     assert new.vlad.dimension == 14 > Map.open(plain.path).vlad.dimension
 
 
+def test_learned_descriptors_have_no_vlad_to_learn_anew(
+    learned, rendered_world, retrieval_checkpoint, tmp_path
+):
+    fresh, build = (
+        part(rendered_world, slice(12, 14)),
+        replace(options(retrieval_checkpoint), retrain_vlad=True),
+    )
+    with pytest.raises(ConfigurationError, match=r"--retrain-vlad .* has none"):
+        add_references(learned.path, fresh, tmp_path / "a.relmap", build)
+    assert not (tmp_path / "a.relmap").exists()
+
+
 def test_many_more_references_than_the_vlad_knows_are_noted(plain, rendered_world, tmp_path):
     few = remove_references(plain.path, plain.reference_names[4:], tmp_path / "few.relmap")
     new = add_references(few.path, part(rendered_world, slice(12, 20)), tmp_path / "a.relmap", QUICK)

@@ -70,7 +70,7 @@ def test_a_built_map_says_what_it_is(half: Map, rendered_world: Source) -> None:
     assert info["references"] == 12 and info["landmarks"] > 100 and info["metric"] is True
     assert info["bytes"] == half.path.stat().st_size > 10_000
     assert info["bytes_per_reference"] < 60_000
-    assert info["schema_version"] == 1 and info["build_seconds"] > 0
+    assert info["schema_version"] == 2 and info["build_seconds"] > 0
     assert info["provenance"]["source_licence"] == rendered_world.licence
     assert info["provenance"]["software"].startswith("relpose_ros ")
     assert {"scale", "min_inliers", "samples", "tried", "wrong"} <= set(info["calibration"])

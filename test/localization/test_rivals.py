@@ -19,7 +19,14 @@ from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.localization.localizer import Localizer
 from relpose_ros.localization.query import Neighbour, Query
-from relpose_ros.localization.rivals import RivalOptions, _speaking_against, _View, doubted, separate_places
+from relpose_ros.localization.rivals import (
+    RivalOptions,
+    _speaking_against,
+    _View,
+    doubted,
+    rivals_of,
+    separate_places,
+)
 from relpose_ros.maps.assemble import BuildOptions, assemble
 from relpose_ros.maps.bundle import Map
 from relpose_ros.maps.landmarks import Reference
@@ -123,6 +130,32 @@ def test_a_map_without_twins_is_one_place(hall: Map) -> None:
 def test_twins_that_are_retrieved_are_kept_apart(hall: Map) -> None:
     groups = separate_places(twin_hall(hall, (3, 15)), neighbours(hall, 3, 15, 4, 16))
     assert [[n.index for n in g] for g in groups] == [[3, 4], [15, 16]]
+
+
+def test_a_reference_without_twins_makes_no_place_of_its_own(hall: Map) -> None:
+    """Else what happens to be retrieved takes the time that the twin needs."""
+    twins = twin_hall(hall, (3, 15))
+    shared = [int(np.isin(hall.visible[3], v).sum()) for v in hall.visible]
+    unrelated = [i for i, count in enumerate(shared) if count == 0 and i not in (3, 15)][:4]
+    groups = separate_places(twins, neighbours(hall, 3, *unrelated, 15))
+    assert [15] in [[n.index for n in g] for g in groups]
+    assert len(groups) == 2
+
+
+def test_twins_of_the_first_place_come_first_and_strangers_not_at_all(hall: Map) -> None:
+    twins = twin_hall(hall, (3, 15), (4, 15), (3, 8), (7, 20))
+    places = [neighbours(hall, *indices) for indices in ((3, 4), (7,), (8,), (15,))]
+    assert rivals_of(twins, places) == [places[3], places[2]]
+
+
+def test_the_relative_road_is_not_believed_where_landmarks_cannot_tell(hall: Map) -> None:
+    pose = Rigid(np.eye(3), np.zeros(3))
+    evidence = Evidence(40, 60, rival_inliers=30, rival_place=hall.reference_names[9])
+    known = Hypothesis(pose, np.eye(6), evidence, "structure", (hall.reference_names[3],))
+    guess = Hypothesis(pose, np.eye(6), Evidence(100, 120), "relative", (hall.reference_names[4],))
+    assert doubted(hall, guess, [known]).evidence.objection.startswith("ambiguous")
+    elsewhere = replace(guess, map_from_camera=Rigid(np.eye(3), np.array([9.0, 0, 0])))
+    assert doubted(hall, elsewhere, [known]).evidence.objection == ""
 
 
 def test_the_relative_road_is_not_believed_between_twins(hall: Map) -> None:

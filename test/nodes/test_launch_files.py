@@ -63,6 +63,9 @@ def test_arguments_become_parameters_of_their_types(load):
     assert "features.pruner" not in module.node_parameters(given(module, map="m"))
     pruned = module.node_parameters(given(module, map="m", pruner="net.safetensors"))
     assert pruned["features.pruner"] == str(Path.cwd() / "net.safetensors")
+    assert "features.matcher" not in pruned
+    matched = module.node_parameters(given(module, map="m", matcher="net.safetensors"))
+    assert matched["features.matcher"] == str(Path.cwd() / "net.safetensors")
     assert "scene.checkpoint" not in pruned and "retrieval.checkpoint" not in pruned
     retrieval = module.node_parameters(given(module, map="m", retrieval="places.yaml"))
     assert retrieval["retrieval.checkpoint"] == str(Path.cwd() / "places.yaml")
@@ -73,7 +76,8 @@ def test_arguments_become_parameters_of_their_types(load):
 def test_parameters_that_are_set_exist(load):
     known = {row.name for row in (*camera_node.PARAMETERS, *localizer.PARAMETERS)} | {"use_sim_time"}
     module = load("localization.launch.py")
-    everything = given(module, map="m", base_from_camera="1", pruner="p", scene="s", retrieval="r")
+    files = dict.fromkeys(("pruner", "matcher", "scene", "retrieval"), "f")
+    everything = given(module, map="m", base_from_camera="1", **files)
     assert set(module.node_parameters(everything)) <= known
     file = yaml.safe_load((ROOT / "config" / "localizer.yaml").read_text())
     assert set(file["/**"]["ros__parameters"]) <= known
@@ -82,12 +86,15 @@ def test_parameters_that_are_set_exist(load):
 def test_the_pipeline_has_a_scene_node_where_there_is_a_scene(load):
     module = load("pipeline.launch.py")
     assert set(module.node_parameters(given(module, map="m"))) == {"retrieval", "relative_pose"}
-    everything = given(module, map="m", pruner="p", scene="room.safetensors", retrieval="r.safetensors")
+    everything = given(
+        module, map="m", pruner="p", matcher="i", scene="room.safetensors", retrieval="r.safetensors"
+    )
     nodes = module.node_parameters(everything)
     assert nodes["retrieval"]["retrieval.checkpoint"] == str(Path.cwd() / "r.safetensors")
     own = {"scene.checkpoint": str(Path.cwd() / "room.safetensors"), "use_sim_time": False}
     assert nodes["scene_coordinate"] == own
-    assert "features.pruner" in nodes["relative_pose"] and "features.pruner" not in nodes["retrieval"]
+    for name in ("features.pruner", "features.matcher"):
+        assert name in nodes["relative_pose"] and name not in nodes["retrieval"]
     known = {
         "retrieval": (*loading.MAP_PARAMETERS, *loading.RETRIEVAL_PARAMETERS),
         "relative_pose": (*loading.MAP_PARAMETERS, *loading.MATCHING_PARAMETERS),

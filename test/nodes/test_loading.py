@@ -40,6 +40,16 @@ def test_what_is_no_pruner_ends_the_node_at_start(small_world, foreign_checkpoin
         load(settings(small_world, **{"features.pruner": str(tmp_path / "x.safetensors")}))
 
 
+def test_a_matcher_is_the_one_that_is_named(small_world, nearest_matcher, foreign_checkpoint):
+    named = {"features.matcher": str(nearest_matcher)}
+    for changes, iterations in (({}, 6), ({"profile": "fast"}, 4), ({"features.matcher_iterations": 2}, 2)):
+        localizer = load(settings(small_world, **named, **changes)).localizer
+        assert localizer._matcher is localizer._relative.matcher
+        assert localizer._matcher.iterations == iterations and localizer._matcher.name == "imp.adagmn"
+    with pytest.raises(CheckpointError, match=r"imp\.dgnns.*one_to_one\.eot_21"):
+        load(settings(small_world, **{"features.matcher": str(foreign_checkpoint)}))
+
+
 def test_a_scene_is_the_one_that_is_named(small_world, scene_checkpoint, onnx_cache):
     loaded = load(settings(small_world, **{"scene.checkpoint": str(scene_checkpoint)}))
     assert str(loaded.localizer.options.scene) == str(scene_checkpoint)

@@ -112,6 +112,19 @@ def test_what_is_no_identity_is_refused(describer, change):
         DescriberIdentity.from_dict([])
 
 
+def test_vlads_of_one_size_are_told_apart():
+    generator = np.random.default_rng(0)
+    arrays = [generator.normal(size=s).astype(np.float32) for s in ((2, 4), (8,), (8, 3))]
+    identity = vlad_identity(Vlad(*arrays))
+    assert not identity.is_learned and len(identity.sha256) == 64
+    assert vlad_identity(Vlad(*(a.copy() for a in arrays))) == identity
+    stored = Vlad(arrays[0], arrays[1], arrays[2].astype(np.float16).astype(np.float32))
+    assert vlad_identity(stored).digest == identity.digest, "a map file rounds the basis"
+    for k in range(3):
+        other = [a + 1 if i == k else a for i, a in enumerate(arrays)]
+        assert vlad_identity(Vlad(*other)).digest != identity.digest
+
+
 def test_elsewhere_describes_nothing():
     vlad = Vlad(np.zeros((2, 4), np.float32), np.zeros(8, np.float32), np.zeros((8, 3), np.float32))
     stand_in = Elsewhere(vlad_identity(vlad))

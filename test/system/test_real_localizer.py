@@ -169,7 +169,9 @@ def test_a_map_without_scale_is_refused(world, ros_environment, tmp_path):
     assert_refused(tmp_path, path, "metres")
 
 
-def test_a_node_with_a_pruner_answers(world, start, probe, info, ratio_pruner, onnx_cache):
+def test_a_node_with_a_pruner_and_a_matcher_answers(
+    world, start, probe, info, ratio_pruner, nearest_matcher, onnx_cache
+):
     Pruner(
         ratio_pruner, size_for(LocalizerOptions().max_keypoints)
     )  # makes the ONNX file that the node finds
@@ -178,7 +180,11 @@ def test_a_node_with_a_pruner_answers(world, start, probe, info, ratio_pruner, o
         remap=probe.remap,
         map=str(world.map),
         base_frame_id="",
-        **{"features.pruner": str(ratio_pruner)},
+        **{
+            "features.pruner": str(ratio_pruner),
+            "features.matcher": str(nearest_matcher),
+            "features.matcher_iterations": 2,
+        },
     )
     probe.wait_for_node(timeout=60.0)
     result = probe.answer(picture(world.queries[4].load()), info())

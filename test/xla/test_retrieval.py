@@ -17,7 +17,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training" / "recipes" / "ret
 
 from toy_places import SETTINGS, write_places  # type: ignore[import-not-found]
 
-SFRS = {"loss": "sfrs", "temperatures": (0.07, 0.06), "first_generation": 6, "steps": 12, "optimizer": "sgd"}
+SFRS = {
+    "loss": "sfrs", "temperatures": (0.07, 0.06), "first_generation": 6, "steps": 12, "optimizer": "sgd",
+    "positives": 2, "positive_pool": 2,
+}  # fmt: skip
 """At a rate at which rounding does not decide who is nearest."""
 
 

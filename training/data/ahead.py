@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 _END = object()
 
+PATIENCE = 60.0
+"""Seconds that closing waits for an item; a source that hangs must not keep the process for ever."""
 
-def loaded_ahead(batches: Iterable[T], count: int = 2) -> Iterator[T]:
+
+def loaded_ahead(batches: Iterable[T], count: int = 2) -> Generator[T, None, None]:
     """The same items in the same order, up to `count` of them made before they are asked for.
 
-    What the thread raises is raised here. The thread ends when this iterator is closed or collected.
+    What the thread raises is raised here. The thread ends when this iterator is closed or collected, which
+    waits for the item that it is making: the interpreter must not end under a thread that is inside torch
+    (the process would be aborted).
     """
     ready: queue.Queue[Any] = queue.Queue(count)
     stopped = threading.Event()
@@ -31,6 +36,8 @@ def loaded_ahead(batches: Iterable[T], count: int = 2) -> Iterator[T]:
             yield item
     finally:
         stopped.set()
+        if threading.current_thread() is not thread:
+            thread.join(PATIENCE)
 
 
 def _fill(batches: Iterable[Any], ready: queue.Queue[Any], stopped: threading.Event) -> None:

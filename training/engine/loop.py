@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from relpose_training.engine.optimizers import make_optimizer
 from relpose_training.engine.recipe import Recipe, TrainingModule
 from relpose_training.engine.replay import ERRORS
 from relpose_training.engine.results import Results
-from relpose_training.engine.resuming import find_state
+from relpose_training.engine.resuming import find_state, load_rounds, rounds_state
 from relpose_training.engine.rounds import RoundOrder, Run, batches_in_rounds
 from relpose_training.engine.schedules import learning_rate
 from relpose_training.engine.signals import Termination
@@ -94,6 +95,7 @@ class Trainer:
         try:
             stopped = self._run(data, journal, asked_to_stop)
         finally:
+            data.close()
             if journal:
                 journal.close()
         if not stopped and self.device.is_main:
@@ -124,23 +126,26 @@ class Trainer:
             return asked_to_stop.came
         return self.step % self.config.log_every == 0 and self.device.any(asked_to_stop.came)
 
-    def training_batches(self) -> Iterator[Batch]:
+    def training_batches(self) -> Generator[Batch, None, None]:
         """From the step at which the run is, without end."""
         config, data = self.config, self.recipe.training_data(self.device.place)
         size = config.batch_size * self.device.batch_factor
         seed = config.seed * 1000 + self.device.place.rank
         start = self.step * config.accumulate
         rounds = self.recipe.rounds(Run(self.module, self.device, data, size, config.accumulate, seed))
+        load_rounds(rounds, self._rounds_state, self.folder, self.saved)
         if rounds is None:
             return self._feed(batches(data, size, seed, config.workers, start))
-        if self._rounds_state is not None:
-            rounds.load_state_dict(self._rounds_state)
         self.order = RoundOrder(rounds)
         loader = load(data, self.order, seed, config.workers, again=True)
         return batches_in_rounds(loader, self.order, start, self._feed)
 
-    def _feed(self, host: Iterable[Batch]) -> Iterator[Batch]:
-        return self.device.feed(host if self.config.workers else loaded_ahead(host))
+    def _feed(self, host: Iterable[Batch]) -> Generator[Batch, None, None]:
+        if self.config.workers:
+            yield from self.device.feed(host)
+            return
+        with closing(loaded_ahead(host)) as loaded:
+            yield from self.device.feed(loaded)
 
     def train_step(self, data: Iterator[Batch], meter: Meter) -> dict[str, torch.Tensor]:
         """One optimizer step over the accumulated batches; returns the mean of what the module gave."""
@@ -278,7 +283,7 @@ class Trainer:
         self.results.best = state["best"]
         if len(state["random"]) > self.device.place.rank:
             self.device.restore_random_state(state["random"][self.device.place.rank])
-        self._rounds_state = state.get("rounds", [None] * self.device.place.world)[self.device.place.rank]
+        self._rounds_state = rounds_state(state, self.folder, self.device.place)
 
 
 def train(recipe: Recipe[Any], device: Device, progress: Progress | None = None, lock: bool = True) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -96,8 +96,8 @@ def batches_in_rounds(
     loader: Iterable[Batch],
     order: RoundOrder,
     start: int,
-    feed: Callable[[Iterator[Batch]], Iterator[Batch]],
-) -> Iterator[Batch]:
+    feed: Callable[[Iterator[Batch]], Generator[Batch, None, None]],
+) -> Generator[Batch, None, None]:
     """Batches on the device without end, from number `start` on, with their extras.
 
     `loader` reads what `order` says; `feed` brings batches to the device, and is called for every round:

@@ -24,13 +24,14 @@ HARD_LOSSES = ("sare_ind", "sare_joint", "triplet")
 @dataclass(frozen=True)
 class SfrsOptions:
     """`hard` is one of HARD_LOSSES; `temperatures` are the teacher's, one a generation; the first of them
-    is also the student's. `soft_weight` weighs the soft loss from generation 1 on; `margin` is the
-    triplet's. Raises ConfigurationError for what makes no sense."""
+    is also the student's. `soft_weight` weighs the soft loss from generation 1 on; `margin` and `squared`
+    are the triplet's. Raises ConfigurationError for what makes no sense."""
 
     hard: str = "sare_ind"
     temperatures: tuple[float, ...] = (0.07, 0.07, 0.06, 0.05)
     soft_weight: float = 0.5
     margin: float = MARGIN
+    squared: bool = False
 
     def __post_init__(self) -> None:
         if self.hard not in HARD_LOSSES:
@@ -88,7 +89,7 @@ def hard_loss(easy: RegionSimilarities, generation: int, options: SfrsOptions) -
         best = easy.scores[:, 1:, 0].detach().argmax(dim=2)  # (T, N)
         negatives = torch.take_along_dim(easy.others[:, 1:], best[:, :, None, None], dim=2)[:, :, 0]
     if options.hard == "triplet":
-        return triplet_loss(anchor, positive, negatives, options.margin)
+        return triplet_loss(anchor, positive, negatives, options.margin, options.squared)
     loss = sare_ind_loss if options.hard == "sare_ind" else sare_joint_loss
     return loss(anchor, positive, negatives, options.temperatures[0])
 

@@ -13,6 +13,11 @@ EPSILON = 1e-6
 """Added to each difference, so that the distance of equal descriptors has a gradient."""
 
 
+def usual_margin(squared: bool) -> float:
+    """That of squared distances in NetVLAD's paper, 0.1, or of plain ones as OpenIBL has it, its root."""
+    return 0.1 if squared else MARGIN
+
+
 def triplet_loss(
     anchor: Tensor, positive: Tensor, negatives: Tensor, margin: float = MARGIN, squared: bool = False
 ) -> Tensor:

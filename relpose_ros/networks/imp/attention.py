@@ -42,9 +42,10 @@ class MultiHeadAttention(nn.Module):
         query, key, value = (split_heads(p(y)) for p, y in zip(self.proj, (x, source, source), strict=True))
         allowed = None if keep is None else keep[:, None, None, :]
         if not with_probabilities:
-            return self.merge(
-                join_heads(functional.scaled_dot_product_attention(query, key, value, allowed))
-            ), None
+            # Contiguous: of other layouts the fused kernel on the CPU knows nothing.
+            query, key, value = query.contiguous(), key.contiguous(), value.contiguous()
+            message = functional.scaled_dot_product_attention(query, key, value, allowed)
+            return self.merge(join_heads(message)), None
         logits = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
         if allowed is not None:
             logits = logits.masked_fill(~allowed, torch.finfo(logits.dtype).min)

@@ -27,6 +27,11 @@ class Gem(nn.Module):
             return features.to(self.p.dtype).clamp_min(LEAST).pow(self.p).sum(dim=(2, 3))
 
     def finish(self, sums: Tensor) -> Tensor:
-        """Sums (..., D) -> descriptors (..., D), norm 1."""
+        """Sums (..., D) -> descriptors (..., D), norm 1.
+
+        Of a channel without features the sum is LEAST^p, in float32 0 from p = 7.5 on, where a root has no
+        derivative: no sum counts as less than the smallest normal number.
+        """
         with torch.autocast(sums.device.type, enabled=False):
+            sums = sums.clamp_min(torch.finfo(sums.dtype).tiny)
             return functional.normalize(sums.pow(1.0 / self.p), dim=-1)

@@ -44,12 +44,29 @@ def test_the_power_and_the_features_are_trained():
     assert torch.isfinite(features.grad).all() and (features.grad[features > 0.1] != 0).any()
 
 
-def test_dead_features_have_finite_gradients():
-    pool, features = Gem(), torch.zeros(1, 4, 2, 2, requires_grad=True)
+@pytest.mark.parametrize("p", [3.0, 7.5, 20.0])
+def test_dead_features_have_finite_gradients(p):
+    """Also where 1e-6 to the power is 0 in float32."""
+    pool, features = Gem(p), torch.zeros(1, 4, 2, 2, requires_grad=True)
     out = pool.finish(pool(features))
     out[0, 0].backward()
     assert torch.isfinite(out).all() and torch.isfinite(features.grad).all()
     assert torch.isfinite(pool.p.grad).all()
+
+
+@pytest.mark.parametrize("p", [3.0, 8.0, 20.0])
+def test_a_dead_channel_leaves_the_others_alone(p):
+    pool, features = Gem(p), maps(torch.float32)
+    features[:, 0] = -1
+    out = pool.finish(pool(features.requires_grad_()))
+    out.square().mul(torch.arange(8.0)).sum().backward()
+    assert torch.isfinite(pool.p.grad).all() and torch.isfinite(features.grad).all()
+    assert (features.grad[:, 0] == 0).all() and (features.grad[:, 1:] != 0).any()
+    with torch.no_grad():
+        exact = Gem(p).double()
+        expected = exact.finish(exact(features.double()))
+        assert torch.allclose(out[:, 1:].double(), expected[:, 1:], atol=1e-4)
+        assert (out[:, 0] < 0.01).all(), "tiny^(1/20) is 0.013 of a feature of 1"
 
 
 def test_autocast_does_not_reach_it():

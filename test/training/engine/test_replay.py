@@ -12,6 +12,7 @@ from relpose_training.engine.device import Place, TorchDevice
 from relpose_training.engine.loop import train
 from relpose_training.engine.replay import ERRORS, Replay, probabilities_of, weighted_mean
 from relpose_training.engine.replay_config import ReplayOptions
+from relpose_training.engine.states import load_state, save_state
 
 OPTIONS = ReplayOptions(every=5, alpha=0.7, beta_steps=20)
 BATCH = 4
@@ -183,6 +184,50 @@ def test_an_interrupted_run_equals_a_whole_one(replayed, tmp_path, options, inte
             train(recipe, device())
     assert train(recipe, device()) == 0
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+def make_older(folder, change=lambda replay: replay):
+    """The state as it was written when rounds were of replay alone."""
+    state = load_state(folder)
+    state["replay"] = [change(found) for found in state.pop("rounds")]
+    save_state(folder, state)
+
+
+@pytest.fixture
+def stopped(replayed, tmp_path, interrupt_at):
+    """A run that was stopped inside a round; the recipe that goes on with it."""
+    recipe = replayed(tmp_path / "parts")
+    interrupt_at(19)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, device())
+    return recipe
+
+
+def test_a_state_of_an_older_version_goes_on(stopped, replayed, tmp_path, weights):
+    make_older(tmp_path / "parts")
+    assert train(stopped, device()) == 0
+    train(replayed(tmp_path / "whole"), device())
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda replay: {k: v for k, v in replay.items() if k != "drawn_by"}, "drawn_by.*older version"),
+        (lambda replay: {**replay, "errors": replay["errors"][1:]}, "drawn_by.*older version"),
+        (lambda replay: None, "with none of the rounds"),
+    ],
+)
+def test_a_state_of_which_nothing_can_be_made_is_not_dropped(stopped, tmp_path, change, said):
+    make_older(tmp_path / "parts", change)
+    with pytest.raises(ConfigurationError, match=said):
+        train(stopped, device())
+
+
+def test_a_replayed_run_does_not_go_on_evenly(stopped, tmp_path):
+    stopped.replay = lambda: None
+    with pytest.raises(ConfigurationError, match="the recipe has none"):
+        train(stopped, device())
 
 
 def test_any_number_of_loading_processes_gives_the_same_run(replayed, tmp_path, weights):

@@ -95,6 +95,15 @@ def test_squared_triplet_is_that_of_the_paper():
     assert triplet_loss(a, p, n, 0.1).item() == pytest.approx((2 - 1.5 + 0.1) / 2, abs=4 * EPSILON)
 
 
+def test_hard_triplets_of_regions_can_be_squared():
+    a, p, n = tuples()
+    whole = torch.cat([p[:, None], n], dim=1)[:, :, None]
+    found = RegionSimilarities(torch.zeros(3, 6, 1, 1), a[:, None, None], whole)
+    for squared in (False, True):
+        options = SfrsOptions("triplet", margin=0.5, squared=squared)
+        assert hard_loss(found, 0, options) == triplet_loss(a, p, n, 0.5, squared)
+
+
 def test_one_negative_makes_both_sare_equal():
     a, p, n = tuples()
     for temperature in (None, 0.07):

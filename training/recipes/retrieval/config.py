@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,6 +15,36 @@ from relpose_ros.errors import ConfigurationError
 from relpose_training.engine.configuration import STRICT, Count, EngineConfig, Positive, Rate, Share
 
 NetworkName = Literal["netvlad_vgg16", "mobile", "mobile_netvlad"]
+
+MOBILE = ("mobile", "mobile_netvlad")
+NETVLAD = ("netvlad_vgg16", "mobile_netvlad")
+OF_NETWORKS: Mapping[str, tuple[str, ...]] = {
+    "dimension": MOBILE,
+    "clusters": NETVLAD,
+    "channels": ("netvlad_vgg16",),
+    "trunk_width": MOBILE,
+    "stride": MOBILE,
+    "centres": NETVLAD,
+    "freeze_statistics": MOBILE,
+}
+"""Settings that some networks alone use -> these networks."""
+
+SARE = ("sare_ind", "sare_joint")
+TRIPLET = ("triplet", "sfrs with hard=triplet")
+SFRS = ("sfrs",)
+OF_LOSSES: Mapping[str, tuple[str, ...]] = {
+    "margin": TRIPLET,
+    "squared": TRIPLET,
+    "temperature": SARE,
+    "hard": SFRS,
+    "temperatures": SFRS,
+    "soft_weight": SFRS,
+    "first_generation": SFRS,
+    "teacher_average": SFRS,
+    "positives": SFRS,
+    "positive_pool": SFRS,
+}
+"""Settings that some losses alone use -> these losses."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -59,9 +92,9 @@ class RetrievalConfig(EngineConfig):
     """triplet: of NetVLAD; sare_ind: each negative by itself; sare_joint: all together; sfrs: in generations,
     with region similarities."""
     margin: Rate | None = None
-    """Of triplets; unset: the root of 0.1, and 0.1 with squared=true."""
+    """Of triplets, also as SFRS's hard loss; unset: the root of 0.1, and 0.1 with squared=true."""
     squared: bool = False
-    """Of triplets: squared distances, as in the paper of NetVLAD."""
+    """Of triplets, also as SFRS's hard loss: squared distances, as in the paper of NetVLAD."""
     temperature: Rate | None = None
     """Of SARE: similarity is the dot product divided by this; unset: minus the squared distance."""
     hard: Literal["triplet", "sare_ind", "sare_joint"] = "sare_ind"
@@ -102,6 +135,9 @@ class RetrievalConfig(EngineConfig):
     """Of the weights: what the licence of the data allows."""
 
     def __post_init__(self) -> None:
+        self._check_used("network", (self.network,), OF_NETWORKS)
+        losses = (self.loss, f"sfrs with hard={self.hard}") if self.loss == "sfrs" else (self.loss,)
+        self._check_used("loss", losses, OF_LOSSES)
         if self.train_from not in (None, "full") and self.start_from is None:
             raise ConfigurationError(
                 f"train_from={self.train_from} leaves the stages before as they are, and these are random: "
@@ -110,11 +146,22 @@ class RetrievalConfig(EngineConfig):
         if self.loss == "sfrs":
             self._check_generations()
 
+    def _check_used(self, key: str, chosen: tuple[str, ...], users: Mapping[str, tuple[str, ...]]) -> None:
+        """Raises ConfigurationError for a setting that nothing `chosen` uses, and that would be ignored."""
+        unset = {field.name: field.default for field in fields(self)}
+        for name, takers in users.items():
+            if not set(chosen) & set(takers) and getattr(self, name) != unset[name]:
+                raise ConfigurationError(
+                    f"{name} is no setting of {key}={chosen[-1]}, but of: {', '.join(takers)}; leave it out "
+                    f"(or {name}={json.dumps(unset[name])})"
+                )
+
     def _check_generations(self) -> None:
-        if any(side % 32 for side in (self.height, self.width)):
+        cells = 2 * self.stride  # VGG16's stride is 16, and `stride` is then left at that
+        if any(side % cells for side in (self.height, self.width)):
             raise ConfigurationError(
-                f"loss=sfrs compares halves of images: expected height and width in multiples of 32, got "
-                f"{self.height} and {self.width}"
+                f"loss=sfrs compares halves of images: expected height and width in multiples of {cells} "
+                f"(twice the network's stride), got {self.height} and {self.width}"
             )
         if not 0 < len(self.temperatures) <= self.steps + 1 - (self.first_generation or 1):
             raise ConfigurationError(

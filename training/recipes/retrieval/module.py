@@ -11,7 +11,7 @@ from torch.nn import functional
 from relpose_ros.networks.retrieval.retriever import Retriever
 from relpose_training.engine.recipe import TrainingModule
 from relpose_training.losses.sare import sare_ind_loss, sare_joint_loss
-from relpose_training.losses.triplet import MARGIN, triplet_loss
+from relpose_training.losses.triplet import triplet_loss, usual_margin
 from relpose_training.recipes.retrieval.config import RetrievalConfig
 
 SARE = {"sare_ind": sare_ind_loss, "sare_joint": sare_joint_loss}
@@ -44,7 +44,7 @@ class RetrievalModule(TrainingModule):
         """Of descriptors (T, D), (T, D) and (T, N, D), a scalar."""
         config = self.config
         if config.loss == "triplet":
-            margin = config.margin or (0.1 if config.squared else MARGIN)
+            margin = config.margin or usual_margin(config.squared)
             return triplet_loss(anchor, positive, negatives, margin, config.squared)
         return SARE[config.loss](anchor, positive, negatives, config.temperature)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from relpose_ros.networks.retrieval.region import ComparesRegions, RegionSimilarities
 from relpose_training.losses.sfrs import SfrsOptions, sfrs_loss
-from relpose_training.losses.triplet import MARGIN
+from relpose_training.losses.triplet import usual_margin
 from relpose_training.recipes.retrieval.config import RetrievalConfig
 from relpose_training.recipes.retrieval.mined_rounds import VALID
 from relpose_training.recipes.retrieval.module import RetrievalModule, in_order
@@ -37,8 +37,13 @@ class SfrsModule(RetrievalModule):
         super().__init__(network, config)
         self.teacher, self.initial = _still(network), _still(network)
         self.averaged = None if config.teacher_average is None else _still(network)
+        self._followed: int | None = None  # a step; no buffer: states are saved between steps
         self.options = SfrsOptions(
-            config.hard, config.temperatures, config.soft_weight, config.margin or MARGIN
+            config.hard,
+            config.temperatures,
+            config.soft_weight,
+            config.margin or usual_margin(config.squared),
+            config.squared,
         )
 
     def begin(self) -> None:
@@ -63,8 +68,9 @@ class SfrsModule(RetrievalModule):
         return self
 
     def forward(self, batch: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
-        if self.averaged is not None:
+        if self.averaged is not None and step != self._followed:
             self._follow()
+            self._followed = step
         images, near = self.images(batch), 1 + self.config.negatives
         tuples = len(images) // (1 + near + self.config.positives)
         found = self.network.compare_regions(images, tuples)
@@ -84,7 +90,7 @@ class SfrsModule(RetrievalModule):
 
     @torch.no_grad()
     def _follow(self) -> None:
-        """The average takes in the weights as they are, before the next step."""
+        """The average takes in the weights as they are, once before each step of the optimizer."""
         assert self.averaged is not None and self.config.teacher_average is not None
         ours = self.network.state_dict()
         for name, value in self.averaged.state_dict().items():

@@ -92,7 +92,7 @@ def test_a_run_with_all_of_it_equals_one_that_was_stopped(recipe, similarity, tm
     whole, again = (torch.load(tmp_path / n / "state.pt", weights_only=True) for n in ("whole", "parts"))
     assert all(torch.equal(v, again["module"][n]) for n, v in whole["module"].items())
     assert torch.equal(
-        whole["replay"][0]["errors"].nan_to_num(-1), again["replay"][0]["errors"].nan_to_num(-1)
+        whole["rounds"][0]["errors"].nan_to_num(-1), again["rounds"][0]["errors"].nan_to_num(-1)
     )
 
 

@@ -18,6 +18,7 @@ from relpose_ros.checkpoints.containers import read_container
 from relpose_ros.checkpoints.format import load_network
 from relpose_ros.checkpoints.retrieval import RetrievalInfo
 from relpose_ros.errors import ConfigurationError, DatasetError
+from relpose_training.engine.configuration import load_config
 from relpose_training.engine.device import Place, TorchDevice
 from relpose_training.engine.journal import read_metrics
 from relpose_training.engine.loop import Meter, Trainer, train
@@ -29,7 +30,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from toy_places import SETTINGS, write_places  # type: ignore[import-not-found]
 
-SFRS = {"loss": "sfrs", "temperatures": (0.07, 0.07, 0.06), "first_generation": 2, "steps": 8}
+SFRS = {
+    "loss": "sfrs", "temperatures": (0.07, 0.07, 0.06), "first_generation": 2, "steps": 8, "positives": 2,
+    "positive_pool": 2,
+}  # fmt: skip
+MOBILE = {"network": "mobile", "trunk_width": 0.35, "dimension": 16, "channels": None, "clusters": 64}
 
 
 def device():
@@ -94,7 +99,14 @@ def test_loss_goes_down_and_recall_goes_up(recipe, tmp_path):
     assert network(torch.zeros(2, 3, 32, 32))[1].shape == (2, 48)
 
 
-@pytest.mark.parametrize("options", [{"mined_gallery": 12, "loss": "triplet", "accumulate": 2}, SFRS])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mined_gallery": 12, "loss": "triplet", "accumulate": 2},
+        {**SFRS, "teacher_average": 0.5, "accumulate": 2, "steps": 6},
+        SFRS,
+    ],
+)
 def test_a_run_that_is_interrupted_inside_chunks_equals_a_whole_one(recipe, tmp_path, interrupt_at, options):
     """State is saved at every step; chunks have four steps (two where batches are accumulated)."""
     options = {"steps": 6, "jitter": 0.5, "jitter_hue": 0.2, **options}
@@ -186,7 +198,8 @@ def test_a_generation_begins_with_the_first_weights_and_a_teacher(recipe, averag
     [
         {"precision": "bfloat16", "channels_last": True, **SFRS, "steps": 4},
         {"network": "mobile_netvlad", "trunk_width": 0.35, "dimension": 16, "channels": None},
-        {"network": "mobile", "trunk_width": 0.35, "dimension": 16, **SFRS, "height": 64, "width": 64},
+        {**MOBILE, **SFRS, "height": 64, "width": 64},
+        {**SFRS, "hard": "triplet", "squared": True},
     ],
 )
 def test_other_networks_and_precisions(recipe, options):
@@ -206,12 +219,72 @@ def test_what_does_not_fit_is_said(recipe, tmp_path):
         train(recipe(data=empty), device())
     with pytest.raises(ConfigurationError, match="multiples of 32"):
         recipe(loss="sfrs", height=40)
+    with pytest.raises(ConfigurationError, match="multiples of 64"):
+        recipe(**{**MOBILE, **SFRS}, stride=32, height=96, width=64)
     with pytest.raises(ConfigurationError, match="generation"):
         recipe(loss="sfrs", steps=3)
     with pytest.raises(ConfigurationError, match="these are random"):
         recipe(train_from="conv5")
     with pytest.raises(ConfigurationError, match="blocks"):
-        recipe(network="mobile", train_from="conv5", start_from=tmp_path / "x").module()
+        recipe(**MOBILE, train_from="conv5", start_from=tmp_path / "x").module()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"dimension": 16},
+            "dimension is no setting of network=netvlad_vgg16, but of: mobile, mobile_netvlad",
+        ),
+        ({"trunk_width": 0.5}, "trunk_width .*but of: mobile"),
+        ({"stride": 32}, "stride .*but of: mobile"),
+        ({"freeze_statistics": False}, "freeze_statistics .*but of: mobile"),
+        ({**MOBILE, "channels": (6, 6, 8, 8, 12)}, "channels .*network=mobile, but of: netvlad_vgg16"),
+        ({**MOBILE, "clusters": 4}, "clusters .*network=mobile, but of: netvlad_vgg16, mobile_netvlad"),
+        ({**MOBILE, "centres": "centres.safetensors"}, "centres .*but of: netvlad_vgg16, mobile_netvlad"),
+        (
+            {"loss": "triplet", "temperature": 0.07},
+            "temperature .*loss=triplet, but of: sare_ind, sare_joint",
+        ),
+        ({**SFRS, "temperature": 0.07}, "temperature is no .*temperature=null"),
+        ({"margin": 0.2}, "margin .*loss=sare_ind, but of: triplet, sfrs with hard=triplet"),
+        ({**SFRS, "squared": True}, "squared .*loss=sfrs with hard=sare_ind, but of: triplet"),
+        ({"positives": 2}, "positives .*loss=sare_ind, but of: sfrs"),
+        ({"hard": "triplet"}, "hard .*but of: sfrs"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(recipe, options, said):
+    with pytest.raises(ConfigurationError, match=said):
+        recipe(**options)
+
+
+@pytest.mark.parametrize(("squared", "margin"), [(False, 0.1**0.5), (True, 0.1)])
+def test_the_hard_triplets_of_sfrs_are_those_of_triplets(recipe, squared, margin):
+    options = recipe(**SFRS, hard="triplet", squared=squared).module().options
+    assert (options.hard, options.squared, options.margin) == ("triplet", squared, margin)
+
+
+@pytest.mark.parametrize("loss", ["robot", "sare_ind", "sare_joint", "sfrs", "triplet"])
+def test_the_files_of_settings_can_be_read(loss):
+    file = Path(__file__).parents[4] / f"config/training/retrieval_{loss}.yaml"
+    assert load_config(RetrievalConfig, file, ["data=places", "out=run"]).steps
+
+
+def test_the_average_follows_once_a_step(recipe):
+    """However many batches a step has; of two runs with the same tuples and no learning but one step's."""
+    trainer = Trainer(
+        recipe(**SFRS, optimizer="sgd", teacher_average=0.5, accumulate=3, batch_size=1), device()
+    )
+    module, data = trainer.module, trainer.training_batches()
+    first = {k: v.clone() for k, v in module.network.state_dict().items()}
+    trainer.train_step(data, Meter(0.0))
+    assert same(module.averaged.state_dict(), first), "the weights before the first step"
+    trainer.step += 1
+    student = {k: v.clone() for k, v in module.network.state_dict().items()}
+    trainer.train_step(data, Meter(0.0))
+    found = module.averaged.state_dict()
+    assert not same(student, first)
+    assert all(torch.equal(found[k], first[k].lerp(student[k], 0.5)) for k in found)
 
 
 def test_a_missing_image_is_said_before_anything_is_written(recipe, tmp_path):
@@ -223,7 +296,7 @@ def test_a_missing_image_is_said_before_anything_is_written(recipe, tmp_path):
 
 
 def test_generations_share_the_steps(recipe):
-    made = recipe(loss="sfrs", steps=160)
+    made = recipe(loss="sfrs", steps=160, positives=2)
     assert made.config.generation_starts == (0, 10, 60, 110)
     assert [made.stage(step) for step in (0, 9, 10, 159)] == [
         range(10), range(10), range(10, 60), range(110, 160)

@@ -48,8 +48,8 @@ def write_places(folder: Path, train: int = 12, val: int = 8, views: int = 2, se
 
 SETTINGS = {
     "device": "cpu", "channels": (6, 6, 8, 8, 12), "clusters": 4, "height": 32, "width": 32,
-    "train_from": "full", "jitter": 0.1, "jitter_hue": 0.0, "negatives": 4, "pool": 10, "positives": 2,
-    "positive_pool": 2, "refresh": 8, "describe_batch": 16, "batch_size": 2, "optimizer": "adam",
+    "train_from": "full", "jitter": 0.1, "jitter_hue": 0.0, "negatives": 4, "pool": 10,
+    "refresh": 8, "describe_batch": 16, "batch_size": 2, "optimizer": "adam",
     "learning_rate": 1e-3, "weight_decay": 0.0, "steps": 12, "save_every": 1, "log_every": 1,
     "validate_every": 12, "licence": "CC0-1.0",
 }  # fmt: skip

@@ -148,7 +148,7 @@ def test_contrast_and_replay_go_with_coordinates(recipe, room_set, tmp_path):
         values = trainer.train_step(data, Meter(0.0))
         trainer.step += 1
     assert {"loss", "task", "contrastive", "valid"} <= values.keys()
-    known = trainer.replay.state_dict()["errors"]
+    known = trainer.order.rounds.state_dict()["errors"]
     assert torch.isfinite(known).sum() >= 2 and known.nan_to_num(0).max() <= 100
 
 
