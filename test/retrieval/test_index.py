@@ -7,29 +7,13 @@ import sys
 
 import numpy as np
 import pytest
+from made_descriptors import brute_force, clustered
 from numpy.typing import NDArray
 
 from relpose_ros.errors import ConfigurationError, MapError
 from relpose_ros.retrieval.index import DescriptorIndex
 
 Floats = NDArray[np.float32]
-
-
-def unit(rows: NDArray[np.float64]) -> Floats:
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
-
-
-def clustered(count: int, dimension: int, seed: int, per_cluster: int = 20) -> Floats:
-    """Descriptors as a drive gives them: neighbours in time look alike."""
-    generator = np.random.default_rng(seed)
-    centres = generator.standard_normal((count // per_cluster + 1, dimension))
-    noise = 0.5 * generator.standard_normal((count, dimension))
-    return unit(np.repeat(centres, per_cluster, axis=0)[:count] + noise)
-
-
-def brute_force(descriptors: Floats, queries: Floats, k: int) -> NDArray[np.int64]:
-    similarity = queries.astype(float) @ descriptors.astype(float).T
-    return np.argsort(-similarity, axis=1, kind="stable")[:, :k]
 
 
 @pytest.mark.parametrize("dimension", [3, 64, 1024])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_descriptors import brute_force, clustered, unit
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -16,23 +17,6 @@ from relpose_ros.retrieval.signatures import BITS, Signatures, build_signatures
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
-
-
-def unit(rows: NDArray[np.float64]) -> Floats:
-    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
-
-
-def clustered(count: int, dimension: int, seed: int, per_cluster: int = 20) -> Floats:
-    """Descriptors as a drive gives them: neighbours in time look alike."""
-    generator = np.random.default_rng(seed)
-    centres = generator.standard_normal((count // per_cluster + 1, dimension))
-    noise = 0.5 * generator.standard_normal((count, dimension))
-    return unit(np.repeat(centres, per_cluster, axis=0)[:count] + noise)
-
-
-def brute_force(descriptors: Floats, queries: Floats, k: int) -> Indices:
-    similarity = queries.astype(float) @ descriptors.astype(float).T
-    return np.argsort(-similarity, axis=1, kind="stable")[:, :k]
 
 
 def recall_of(found: Indices, truth: Indices) -> float:
@@ -67,7 +51,8 @@ def test_a_featureless_reference_is_never_a_good_answer() -> None:
 
 def test_signatures_do_not_depend_on_threads() -> None:
     """Descriptors without structure: some are missed, and other signatures miss others."""
-    faiss = pytest.importorskip("faiss")
+    import faiss
+
     generator = np.random.default_rng(0)
     descriptors = unit(generator.standard_normal((4000, 96)))
     queries = unit(generator.standard_normal((100, 96)))

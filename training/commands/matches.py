@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relpose_ros.errors import ConfigurationError, DatasetError
-from relpose_training.commands.progress import progress_line
+from relpose_training.commands.progress import progress_line, say_line
 
 if TYPE_CHECKING:
     from relpose_training.data.correspondence_set import PairMaker
@@ -152,7 +151,7 @@ def run(args: argparse.Namespace) -> int:
     sequences, maker, words = _work(args)
     with progress_line() as progress:
         counts = prepare_correspondences(
-            sequences, parse_split(args.split), target, maker, words, args.workers, progress, _report
+            sequences, parse_split(args.split), target, maker, words, args.workers, progress, say_line
         )
     for split, count in counts.items():
         print(f"{target.file(split)}: {count} pairs")
@@ -253,7 +252,7 @@ def _evaluation(args: argparse.Namespace) -> int:
     if args.evaluation.exists() and not args.force:
         raise ConfigurationError(f"{args.evaluation} exists already; choose another, or say --force")
     with progress_line() as progress:
-        count = write_evaluation(args.evaluation, _evaluated(args), options_of(args), progress, _report)
+        count = write_evaluation(args.evaluation, _evaluated(args), options_of(args), progress, say_line)
     print(f"{args.evaluation}: {count} pairs")
     return 0
 
@@ -269,7 +268,3 @@ def _evaluated(args: argparse.Namespace) -> Any:
     if args.pair_list is not None:
         raise ConfigurationError("--pair-list is of ScanNet's layout: one folder of scenes as SOURCE")
     return _work(args)[0]
-
-
-def _report(line: str) -> None:
-    print(f"\r\x1b[K{line}" if sys.stderr.isatty() else line, file=sys.stderr, flush=True)

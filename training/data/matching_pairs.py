@@ -68,6 +68,10 @@ def read_pairs(path: Path) -> Iterator[PosedPair]:
     """The pairs in order. Raises DatasetError when the file is not of this layout."""
     import h5py
 
+    if not path.is_file():
+        raise DatasetError(
+            f"{path}: no such file; `relpose prepare matches SOURCE --evaluation FILE` makes one"
+        )
     try:
         with h5py.File(path, "r") as file:
             for index in range(len(_group(file, "R"))):

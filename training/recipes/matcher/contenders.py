@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -122,12 +121,8 @@ def scored_keypoints(pair: PosedPair) -> tuple[ScoredKeypoints, ScoredKeypoints]
 
 def _in_order(images: tuple[ScoredKeypoints, ScoredKeypoints]) -> list[NDArray[np.float32]]:
     """Keypoints, scores, descriptors, of both images each: the order of the network's inputs."""
-    kinds: list[Callable[[ScoredKeypoints], NDArray[np.float32]]] = [
-        lambda image: image.keypoints,
-        lambda image: image.scores,
-        lambda image: image.descriptors,
-    ]
-    return [kind(image) for kind in kinds for image in images]
+    first, second = images
+    return [values for both in zip(first[:3], second[:3], strict=True) for values in both]
 
 
 def _pose(pair: PosedPair, pairs: Pairs, estimate: TwoViewEstimator) -> Rigid | None:
