@@ -107,6 +107,10 @@ class HardNegatives:
         """All gallery images of a query's place."""
         return self._positives[query]
 
+    def are_negative(self, query: int, images: Indices) -> NDArray[np.bool_]:
+        """Which of these gallery images are known not to show a query's place."""
+        return ~np.isin(images, self._near[query])
+
     def state_dict(self) -> dict[str, Any]:
         """For a saved state: the generator, and the last negatives of each query."""
         version, internal, gauss_next = self._random.getstate()

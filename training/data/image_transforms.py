@@ -78,21 +78,60 @@ def turn_hue(image: Tensor, turn: float) -> Tensor:
     return value - chroma * torch.minimum(ramp, 4 - ramp).clamp(0, 1)
 
 
+@dataclass(frozen=True)
+class Augmentation:
+    """How training images differ from those of a test: colours, and a random part of the image.
+
+    `crop`: how much less than the whole area a part is at most. Raises ConfigurationError out of range.
+    """
+
+    jitter: ColourJitter | None = None
+    crop: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.crop < 1:
+            raise ConfigurationError(f"expected crop from 0 to less than 1, got {self.crop}")
+
+
+PLAIN = Augmentation()
+"""None."""
+
+
+def random_part(
+    image: NDArray[np.uint8], generator: torch.Generator, crop: float, stretch: float = 4 / 3
+) -> NDArray[np.uint8]:
+    """A part of an image (H, W, ...) at a random place, up to `crop` smaller in area than the whole.
+
+    Its aspect is that of the image or up to `stretch` wider or narrower, as far as it fits.
+    """
+    area, aspect, y, x = torch.rand(4, generator=generator).tolist()
+    side, bend = np.sqrt(1 - crop * area), stretch ** (aspect - 0.5)
+    height, width = image.shape[:2]
+    rows, columns = (
+        max(1, round(size * min(1.0, float(share))))
+        for size, share in ((height, side / bend), (width, side * bend))
+    )
+    top, left = round(y * (height - rows)), round(x * (width - columns))
+    return image[top : top + rows, left : left + columns]
+
+
 def training_input(
     image: NDArray[np.uint8],
     generator: torch.Generator,
     info: RetrievalInfo,
-    jitter: ColourJitter | None = None,
+    augment: Augmentation = PLAIN,
 ) -> NDArray[np.float32]:
     """BGR or grey pixels of any size -> what the network is trained on, (3, height, width).
 
-    Colours change before the size does, as in OpenIBL. Without `jitter`, this is `network_input`.
+    Colours change before the size does, as in OpenIBL. Without an augmentation, this is `network_input`.
     """
-    if jitter is None:
+    if augment.crop:
+        image = random_part(image, generator, augment.crop)
+    if augment.jitter is None:
         plain: NDArray[np.float32] = network_input(image, info)[0]
         return plain
     colour = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
     planes = torch.from_numpy(np.ascontiguousarray(colour[..., ::-1].transpose(2, 0, 1))).float() / 255
-    jittered = (jitter(planes, generator) * 255).round().to(torch.uint8)
+    jittered = (augment.jitter(planes, generator) * 255).round().to(torch.uint8)
     changed = np.ascontiguousarray(jittered.numpy().transpose(1, 2, 0)[..., ::-1])
     return training_input(changed, generator, info)

@@ -11,7 +11,13 @@ import torch
 from relpose_ros.checkpoints.retrieval import RetrievalInfo
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.retrieval.vgg16_input import vgg16_input
-from relpose_training.data.image_transforms import ColourJitter, training_input, turn_hue
+from relpose_training.data.image_transforms import (
+    Augmentation,
+    ColourJitter,
+    random_part,
+    training_input,
+    turn_hue,
+)
 
 IMAGE = torch.rand(3, 6, 5, generator=torch.Generator().manual_seed(0))
 SMALL = RetrievalInfo.vgg16(1, height=12, width=16)
@@ -67,13 +73,31 @@ def test_training_images_are_test_images_of_other_colours():
     generator = torch.Generator().manual_seed(0)
     plain = training_input(PIXELS, generator, SMALL)
     np.testing.assert_array_equal(plain, vgg16_input(PIXELS, 12, 16))
-    still = training_input(PIXELS, generator, SMALL, ColourJitter(0, 0, 0, 0))
+    still = training_input(PIXELS, generator, SMALL, Augmentation(ColourJitter(0, 0, 0, 0)))
     np.testing.assert_array_equal(still, plain)
-    assert np.abs(training_input(PIXELS, generator, SMALL, ColourJitter()) - plain).max() > 5
-    assert training_input(PIXELS[..., 0], generator, SMALL, ColourJitter()).shape == (3, 12, 16)
+    assert np.abs(training_input(PIXELS, generator, SMALL, Augmentation(ColourJitter())) - plain).max() > 5
+    assert training_input(PIXELS[..., 0], generator, SMALL, Augmentation(ColourJitter())).shape == (3, 12, 16)
 
 
 @pytest.mark.parametrize("strengths", [{"brightness": 1.5}, {"contrast": -0.1}, {"hue": 0.6}])
 def test_strengths_out_of_range(strengths):
     with pytest.raises(ConfigurationError):
         ColourJitter(**strengths)
+
+
+def test_a_random_part_is_no_smaller_than_asked():
+    image = np.arange(90 * 120).reshape(90, 120).astype(np.int64)
+    shares, corners = [], set()
+    for seed in range(200):
+        part = random_part(image, torch.Generator().manual_seed(seed), 0.4)
+        shares.append(part.size / image.size)
+        corners.add(int(part[0, 0]))
+        assert (np.diff(part, axis=1) == 1).all() and (np.diff(part, axis=0) == 120).all()
+    assert 0.5 < min(shares) < 0.65 and max(shares) > 0.95, "bent parts that do not fit are cut once more"
+    assert len(corners) > 100
+    np.testing.assert_array_equal(random_part(image, torch.Generator(), 0.0, 1.0), image)
+
+
+def test_parts_out_of_range():
+    with pytest.raises(ConfigurationError, match="crop"):
+        Augmentation(crop=1.0)

@@ -224,3 +224,12 @@ def test_a_generation_without_temperature_is_refused(generation):
 def test_options_that_make_no_sense_are_refused(options):
     with pytest.raises(ConfigurationError, match="expected"):
         SfrsOptions(**options)
+
+
+@pytest.mark.parametrize("loss", [sare_ind_loss, sare_joint_loss])
+def test_negatives_that_are_not_usable_do_not_count(loss):
+    a, p, n = tuples()
+    usable = torch.tensor([True, False, True, True, False]).expand(3, 5)
+    masked = loss(a, p, n, 0.1, usable)
+    assert torch.allclose(masked, loss(a, p, n[:, usable[0]], 0.1))
+    assert not torch.allclose(masked, loss(a, p, n, 0.1))

@@ -25,7 +25,7 @@ from relpose_ros.datasets.place_recognition.splits import PlaceSplit
 from relpose_ros.networks.retrieval.region import EmbedRegionNet
 from relpose_ros.retrieval.pca import Pca
 from relpose_training.data.hard_negatives import TrainingTuple
-from relpose_training.data.image_transforms import ColourJitter
+from relpose_training.data.image_transforms import PLAIN, Augmentation
 from relpose_training.data.shards import Sample
 from relpose_training.data.stream import Dataset
 from relpose_training.engine.device import Place, TorchDevice
@@ -136,7 +136,7 @@ class ToyRecipe(RetrievalRecipe):
         if isinstance(module, SfrsModule):
             module.begin()
 
-    def images(self, split: str, jitter: ColourJitter | None = None) -> Dataset:
+    def images(self, split: str, augment: Augmentation = PLAIN) -> Dataset:
         return Maps(split)
 
     def split(self, name: str) -> PlaceSplit:

@@ -36,6 +36,7 @@ OF_LOSSES: Mapping[str, tuple[str, ...]] = {
     "margin": TRIPLET,
     "squared": TRIPLET,
     "temperature": SARE,
+    "share_negatives": SARE,
     "hard": SFRS,
     "temperatures": SFRS,
     "soft_weight": SFRS,
@@ -85,6 +86,8 @@ class RetrievalConfig(EngineConfig):
     """How far brightness, contrast and saturation of training images change."""
     jitter_hue: Annotated[float, Field(ge=0, le=0.5)] = 0.5
     """How far hues of training images turn, as a share of the circle."""
+    crop: Share = 0.0
+    """Training images are cut to a random part, of this much less than the whole at most."""
     channels_last: bool = False
     """Keep images in memory as GPUs of today and many CPUs like them."""
 
@@ -117,6 +120,9 @@ class RetrievalConfig(EngineConfig):
     """Tuples in a step, on each device."""
     negatives: Positive = 10
     """In a tuple: the hardest of a random pool and those of last time."""
+    share_negatives: bool = False
+    """Of SARE: a query also repels the gallery images of the other tuples of its batch, on its device, that
+    are known not to show its place. Many negatives for the price of few; a batch of 16 tuples or more."""
     pool: Positive = 1000
     """Of random negatives."""
     refresh: Positive = 1000

@@ -21,13 +21,17 @@ from relpose_training.recipes.retrieval.shared_descriptors import Describe
 VALID = "valid"
 """Key of a batch: which difficult positives (T, n) are not padding."""
 
+USABLE = "usable"
+"""Key of a batch: which gallery images (T * m) of its tuples are negatives of each query, (T, T * m)."""
+
 
 class MinedRounds(Rounds):
     """Batches of `run.batch_size` tuples of images of `run.data`, whose groups are queries and gallery.
 
     All processes mine the whole chunk, each takes every so-manieth tuple. A tuple has its query, its
     positive, the negatives and `difficult` difficult positives, of which those that are missing are the
-    positive once more. `say` is told the step and what goes on.
+    positive once more. `share`: batches say which images of other tuples are negatives. `say` is told the
+    step and what goes on.
     """
 
     def __init__(
@@ -37,8 +41,10 @@ class MinedRounds(Rounds):
         miner: ChunkMiner,
         describe: Describe,
         say: Callable[[int, str], None] = lambda *_: None,
+        share: bool = False,
     ) -> None:
         self.run, self.plan, self.miner, self.describe, self.say = run, plan, miner, describe, say
+        self.share = share
         self.difficult = miner.mining.options.difficult
         self.images = 2 + miner.mining.options.negatives + self.difficult
         self.start = -1
@@ -88,9 +94,13 @@ class MinedRounds(Rounds):
         ]
 
     def extras(self, batch: int) -> dict[str, Tensor]:
-        if not self.difficult:
-            return {}
-        return {VALID: torch.from_numpy(self._tuples_of(batch)[:, -self.difficult :] >= 0)}
+        tuples, found = self._tuples_of(batch), {}
+        if self.difficult:
+            found[VALID] = tuples[:, -self.difficult :] >= 0
+        if self.share:
+            shown = tuples[:, 1:].ravel()
+            found[USABLE] = np.stack([self.miner.negatives.are_negative(row[0], shown) for row in tuples])
+        return {key: torch.from_numpy(value) for key, value in found.items()}
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -11,7 +11,7 @@ from relpose_ros.datasets.place_recognition.open import open_place_recognition
 from relpose_ros.datasets.place_recognition.splits import PlaceDataset, PlaceSplit
 from relpose_ros.networks.retrieval.region import ComparesRegions
 from relpose_training.data.hard_negatives import MiningOptions
-from relpose_training.data.image_transforms import ColourJitter
+from relpose_training.data.image_transforms import PLAIN, Augmentation, ColourJitter
 from relpose_training.data.query_chunks import contiguous_share
 from relpose_training.data.stream import Dataset
 from relpose_training.engine.device import Device, Place
@@ -66,15 +66,16 @@ class RetrievalRecipe(Recipe[RetrievalConfig]):
         config = self.config
         strength = config.jitter
         jitter = ColourJitter(strength, strength, strength, config.jitter_hue)
-        return self.images("train", jitter if strength or config.jitter_hue else None)
+        augment = Augmentation(jitter if strength or config.jitter_hue else None, config.crop)
+        return self.images("train", augment)
 
     def validation_data(self, place: Place) -> Dataset:
         images = self.images("val")
         return Chosen(images, contiguous_share(range(sum(images.group_sizes())), place.rank, place.world))
 
-    def images(self, split: str, jitter: ColourJitter | None = None) -> Dataset:
+    def images(self, split: str, augment: Augmentation = PLAIN) -> Dataset:
         """Queries and gallery of a split, two groups."""
-        return PlaceImages.of_split(self.dataset, self.split(split), self._info, jitter)
+        return PlaceImages.of_split(self.dataset, self.split(split), self._info, augment)
 
     def split(self, name: str) -> PlaceSplit:
         """One of train and val. Raises DatasetError if it has no queries, or images are missing."""
@@ -102,7 +103,7 @@ class RetrievalRecipe(Recipe[RetrievalConfig]):
             config.seed,
         )
         describe = partial(self.describe, run.module, self.images("train"), run.device)
-        return MinedRounds(run, plan, self._miner(split), describe, self._say)
+        return MinedRounds(run, plan, self._miner(split), describe, self._say, config.share_negatives)
 
     def _say(self, step: int, text: str) -> None:
         self.progress(step, self.config.steps, text)

@@ -136,12 +136,12 @@ class Nothing(Dataset):
         return {}
 
 
-def rounds(batch_size=2, rank=0, world=1, difficult=2):
+def rounds(batch_size=2, rank=0, world=1, difficult=2, share=False):
     device = TorchDevice("cpu", Place())
     device.place = Place(rank, world)
     plan = QueryPlan(QUERIES, 6, batch_size * world, seed=1)
     run = Run(None, device, Nothing(), batch_size, 1, 0)  # type: ignore[arg-type]
-    return MinedRounds(run, plan, miner(difficult), described)
+    return MinedRounds(run, plan, miner(difficult), described, share=share)
 
 
 def test_batches_have_one_shape_and_name_their_images():
@@ -161,6 +161,17 @@ def test_batches_have_one_shape_and_name_their_images():
             batch = number + 1
     assert len(set(seen)) == len(seen)
     assert {t.item for t in seen if t.group == 0} == set(range(QUERIES))
+
+
+def test_shared_negatives_never_show_the_place_of_the_query():
+    made = rounds(batch_size=3, difficult=0, share=True)
+    for number in made.begin(0):
+        tickets, usable = made.tickets(number), made.extras(number)["usable"]
+        tuples = np.reshape([t.item for t in tickets], (3, -1))
+        assert usable.shape == (3, tuples[:, 1:].size)
+        for query, row in zip(tuples[:, 0], usable.tolist(), strict=True):
+            own = [item in range(4 * query, 4 * query + 4) for item in tuples[:, 1:].ravel()]
+            assert row == [not here for here in own] and any(own)
 
 
 def test_processes_share_the_tuples_of_a_chunk():

@@ -104,6 +104,7 @@ def test_loss_goes_down_and_recall_goes_up(recipe, tmp_path):
     [
         {"mined_gallery": 12, "loss": "triplet", "accumulate": 2},
         {**SFRS, "teacher_average": 0.5, "accumulate": 2, "steps": 6},
+        {"loss": "sare_joint", "share_negatives": True, "crop": 0.4, "batch_size": 4},
         SFRS,
     ],
 )
@@ -240,6 +241,7 @@ def test_what_does_not_fit_is_said(recipe, tmp_path):
         ({"stride": 32}, "stride .*but of: mobile"),
         ({"freeze_statistics": False}, "freeze_statistics .*but of: mobile"),
         ({**MOBILE, "channels": (6, 6, 8, 8, 12)}, "channels .*network=mobile, but of: netvlad_vgg16"),
+        ({"loss": "triplet", "share_negatives": True}, "share_negatives .*loss=triplet, but of: sare_ind"),
         ({**MOBILE, "clusters": 4}, "clusters .*network=mobile, but of: netvlad_vgg16, mobile_netvlad"),
         ({**MOBILE, "centres": "centres.safetensors"}, "centres .*but of: netvlad_vgg16, mobile_netvlad"),
         (
