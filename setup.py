@@ -28,7 +28,7 @@ setup(
         ("share/relpose_ros", ["package.xml"]),
         ("share/relpose_ros/launch", sorted(glob("launch/*.py"))),
         ("share/relpose_ros/config", sorted(glob("config/*.*"))),
-        ("share/relpose_ros/msg", sorted(glob("msg/*.msg"))),
+        ("share/relpose_ros/msg", sorted(glob("msg/*.msg") + glob("msg/*.srv") + glob("msg/*.action"))),
     ],
     long_description=README.read_text(encoding="utf-8") if README.is_file() else "",
     long_description_content_type="text/markdown",

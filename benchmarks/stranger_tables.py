@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.report import markdown
 from relpose_ros.evaluation.consistency import Share
-from relpose_ros.localization.localizer import MIN_FEATURES
+from relpose_ros.localization.query import MIN_FEATURES
 from relpose_ros.types import State
 
 COUNTED = ["tried", "localized", "degraded", "published", "1 in", "95 %: at worst 1 in"]

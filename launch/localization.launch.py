@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
@@ -21,11 +22,15 @@ ARGUMENTS = {
     "profile": ("default", "default, fast or accurate"),
     "pruner": ("", "checkpoint of a correspondence network (features.pruner); default: none"),
     "matcher": ("", "checkpoint of a graph matcher, IMP or EIMP (features.matcher); default: none"),
+    "relative_checkpoint": ("", "network that regresses relative poses (relative.checkpoint); default: none"),
     "retrieval": ("", "what the map was built with (retrieval.checkpoint); default: the map's own VLAD"),
     "scene": ("", "checkpoint of a scene-coordinate network (scene.checkpoint); default: none"),
     "global_frame_id": ("map", "frame of the map"),
     "base_frame_id": ("base_link", "whose pose is published; none for the camera's own"),
     "base_from_camera": ("", "mount as 'x y z qx qy qz qw'; default: from TF"),
+    "autostart": ("true", "configure and activate at start; false: somebody else does it"),
+    "use_lifecycle_manager": ("false", "start a nav2_lifecycle_manager, which then does it (needs Nav2)"),
+    "managed_nodes": ("localizer", "names of the nodes that this manager manages, in order"),
     "use_sim_time": ("false", "take time from /clock"),
     "namespace": ("", "namespace of the node"),
     "params_file": ("", "parameter file; default: config/localizer.yaml of this package"),
@@ -47,6 +52,7 @@ FILES = {
     "map": "map",
     "pruner": "features.pruner",
     "matcher": "features.matcher",
+    "relative_checkpoint": "relative.checkpoint",
     "retrieval": "retrieval.checkpoint",
     "scene": "scene.checkpoint",
 }
@@ -61,11 +67,11 @@ def generate_launch_description() -> LaunchDescription:
         )
         for name, (default, text) in ARGUMENTS.items()
     ]
-    return LaunchDescription([*declared, OpaqueFunction(function=make_node)])
+    return LaunchDescription([*declared, OpaqueFunction(function=make_nodes)])
 
 
-def make_node(context: LaunchContext) -> list[Node]:
-    """The node with what the arguments say."""
+def make_nodes(context: LaunchContext) -> list[Node]:
+    """The node with what the arguments say, and its manager if one is asked for."""
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     share = FindPackageShare("relpose_ros").perform(context)
     environment = {}
@@ -84,16 +90,44 @@ def make_node(context: LaunchContext) -> list[Node]:
         additional_env=environment,
         output="screen",
     )
-    return [node]
+    return [node, *make_manager(given)]
+
+
+def make_manager(given: dict[str, str]) -> list[Node]:
+    """A lifecycle manager, or nothing."""
+    if given["use_lifecycle_manager"] != "true":
+        return []
+    manager = Node(
+        package="nav2_lifecycle_manager",
+        executable="lifecycle_manager",
+        name="lifecycle_manager_relpose",
+        namespace=given["namespace"],
+        parameters=[manager_parameters(given)],
+        output="screen",
+    )
+    return [manager]
+
+
+def manager_parameters(given: dict[str, str]) -> dict[str, object]:
+    """Of nav2_lifecycle_manager. It waits for heart-beats only where the nodes can send them."""
+    return {
+        "autostart": given["autostart"] == "true",
+        "node_names": given["managed_nodes"].split(),
+        "bond_timeout": 4.0 if importlib.util.find_spec("bondpy") else 0.0,
+        "use_sim_time": given["use_sim_time"] == "true",
+    }
 
 
 def node_parameters(given: dict[str, str]) -> dict[str, object]:
     """Launch arguments as parameters of their types."""
     out: dict[str, object] = {name: given[name] for name in PARAMETERS}
     out["use_sim_time"] = given["use_sim_time"] == "true"
+    out["autostart"] = given["autostart"] == "true" and given["use_lifecycle_manager"] != "true"
     for argument, parameter in FILES.items():
         if given[argument]:
             out[parameter] = os.path.abspath(os.path.expanduser(given[argument]))
+    if given["relative_checkpoint"]:
+        out["relative.estimator"] = "relpose_gnn"
     if given["base_frame_id"] == "none":
         out["base_frame_id"] = ""
     if given["base_from_camera"]:

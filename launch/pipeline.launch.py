@@ -23,8 +23,11 @@ ARGUMENTS = {
     "profile": ("default", "default, fast or accurate"),
     "pruner": ("", "checkpoint of a correspondence network (features.pruner); default: none"),
     "matcher": ("", "checkpoint of a graph matcher, IMP or EIMP (features.matcher); default: none"),
+    "relative_checkpoint": ("", "network that regresses relative poses (relative.checkpoint); default: none"),
     "retrieval": ("", "what the map was built with (retrieval.checkpoint); default: the map's own VLAD"),
     "scene": ("", "checkpoint of a scene-coordinate network (scene.checkpoint); default: none"),
+    "autostart": ("true", "configure and activate at start; false: somebody else does it"),
+    "use_lifecycle_manager": ("false", "start a nav2_lifecycle_manager, which then does it (needs Nav2)"),
     "use_sim_time": ("false", "take time from /clock"),
 }
 """Launch argument -> default (None: required), description."""
@@ -38,18 +41,28 @@ def generate_launch_description() -> LaunchDescription:
         )
         for name, (default, text) in ARGUMENTS.items()
     ]
+    return LaunchDescription([*declared, OpaqueFunction(function=make_everything)])
+
+
+def make_everything(context: LaunchContext) -> list[object]:
+    """The localizer, with the manager of all nodes if one is asked for, and the other nodes."""
+    given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     localization = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(
             PathJoinSubstitution([FindPackageShare("relpose_ros"), "launch", "localization.launch.py"])
         ),
-        launch_arguments={name: LaunchConfiguration(name) for name in ARGUMENTS}.items(),
+        launch_arguments={**given, "managed_nodes": managed_nodes(given)}.items(),
     )
-    return LaunchDescription([*declared, localization, OpaqueFunction(function=make_nodes)])
+    return [localization, *make_nodes(given)]
 
 
-def make_nodes(context: LaunchContext) -> list[Node]:
+def managed_nodes(given: dict[str, str]) -> str:
+    """All nodes, in the order in which a manager brings them up."""
+    return " ".join([*node_parameters(given), "localizer"])
+
+
+def make_nodes(given: dict[str, str]) -> list[Node]:
     """retrieval_node, relative_pose_node, and scene_coordinate_node if it has a checkpoint."""
-    given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     camera_info = given["camera_info"] or given["image"].rsplit("/", 1)[0] + "/camera_info"
     remappings = [
         ("image", given["image"]),
@@ -71,11 +84,15 @@ def make_nodes(context: LaunchContext) -> list[Node]:
 
 def node_parameters(given: dict[str, str]) -> dict[str, dict[str, object]]:
     """Name of each node that is wanted -> its parameters."""
-    common: dict[str, object] = {"use_sim_time": given["use_sim_time"] == "true"}
+    by_itself = given["autostart"] == "true" and given["use_lifecycle_manager"] != "true"
+    common: dict[str, object] = {"use_sim_time": given["use_sim_time"] == "true", "autostart": by_itself}
     mapped = common | {"map": _absolute(given["map"]), "profile": given["profile"]}
     named = {f"features.{name}": given[name] for name in ("pruner", "matcher")}
     matching = {parameter: _absolute(path) for parameter, path in named.items() if path}
     describing = {"retrieval.checkpoint": _absolute(given["retrieval"])} if given["retrieval"] else {}
+    if given["relative_checkpoint"]:
+        matching |= {"relative.estimator": "relpose_gnn"}
+        matching |= {"relative.checkpoint": _absolute(given["relative_checkpoint"])}
     nodes = {"retrieval": mapped | describing, "relative_pose": mapped | matching}
     if given["scene"]:
         nodes["scene_coordinate"] = common | {"scene.checkpoint": _absolute(given["scene"])}

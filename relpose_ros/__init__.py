@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from relpose_ros.geometry.rigid import Rigid
     from relpose_ros.localization.localizer import Localizer
     from relpose_ros.maps.bundle import Map
-    from relpose_ros.types import Frame, Hypothesis, Localization, State
+    from relpose_ros.types import Frame, Hypothesis, Localization, RigFrame, State
 
 __version__ = "0.1.0"
 
@@ -30,6 +30,7 @@ _HOMES = {
     "Localizer": "relpose_ros.localization.localizer",
     "Map": "relpose_ros.maps.bundle",
     "RelposeError": "relpose_ros.errors",
+    "RigFrame": "relpose_ros.types",
     "Rigid": "relpose_ros.geometry.rigid",
     "State": "relpose_ros.types",
 }

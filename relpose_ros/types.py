@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from relpose_ros.errors import ImageError
+from relpose_ros.errors import CameraError, ImageError
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.images import decode_image, read_bytes
@@ -32,12 +32,14 @@ class Frame:
 
     `image` is uint8, (H, W) grey or (H, W, 3) BGR; `camera` describes exactly this image;
     `stamp` is the time of exposure in seconds; `source` names it in results and messages.
+    `mask` uint8 (H, W): what lies on pixels where it is 0 is not used (the robot's own body); None: all is.
     """
 
     image: NDArray[np.uint8]
     camera: Camera
     stamp: float = 0.0
     source: str = ""
+    mask: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         image = self.image
@@ -54,12 +56,72 @@ class Frame:
                 f"{self.camera.width}x{self.camera.height}; give the camera of this very image, "
                 f"or `camera.resized({width}, {height})` if only the scale differs"
             )
+        mask = self.mask
+        if mask is not None and (mask.dtype != np.uint8 or mask.shape != (height, width)):
+            raise ImageError(
+                f"{self.source or 'image'}: expected a mask of uint8 ({height}, {width}), as the image, "
+                f"got {mask.dtype} {mask.shape}; 0 marks the pixels to ignore"
+            )
 
     @classmethod
-    def read(cls, path: str | Path, camera: Camera, stamp: float = 0.0) -> Frame:
+    def read(
+        cls, path: str | Path, camera: Camera, stamp: float = 0.0, mask: NDArray[np.uint8] | None = None
+    ) -> Frame:
         """Read an image file. Raises ImageError if it is missing, empty, cut off or not an image."""
         path = Path(path)
-        return cls(decode_image(read_bytes(path), str(path)), camera, stamp, path.name)
+        return cls(decode_image(read_bytes(path), str(path)), camera, stamp, path.name, mask)
+
+    def shows(self, pixels: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Which pixels (N, 2) lie in the image, and not where the mask ignores them."""
+        pixels = np.asarray(pixels, float)
+        inside = self.camera.contains(pixels)
+        if self.mask is not None:
+            x, y = np.floor(pixels[inside] + 0.5).astype(np.intp).T
+            inside[inside] = self.mask[y, x] != 0
+        return inside
+
+
+@dataclass(frozen=True, eq=False)
+class RigFrame:
+    """One query of a rig: images of cameras that are fixed to one base, taken at the same time.
+
+    `base_from_camera` (C,) is batched, one mount a frame, in any frame that is fixed to the cameras (OpenCV
+    axes on the camera's side). Stamps may differ by `tolerance` seconds: the base is taken to stand still
+    between them. Raises CameraError for mounts that are not, ImageError for stamps further apart.
+    """
+
+    frames: tuple[Frame, ...]
+    base_from_camera: Rigid
+    tolerance: float = 0.01
+
+    def __post_init__(self) -> None:
+        count, mounts = len(self.frames), self.base_from_camera
+        if not count or mounts.translation.shape != (count, 3):
+            raise CameraError(
+                f"a rig: expected one frame or more and a mount (base_from_camera) for each, got {count} "
+                f"frames and mounts {mounts.translation.shape}; stack them with `Rigid.stack`"
+            )
+        turned = np.swapaxes(mounts.rotation, 1, 2) @ mounts.rotation
+        right = np.isfinite(mounts.matrix).all() and np.allclose(turned, np.eye(3), atol=1e-6)
+        if not right or (np.linalg.det(mounts.rotation) < 0).any():
+            raise CameraError("a rig: expected finite mounts whose rotations are rotation matrices")
+        apart = float(np.ptp([frame.stamp for frame in self.frames]))
+        # Seconds since 1970 in float64 are known to 0.24 microseconds.
+        if not apart <= self.tolerance + 1e-6:
+            raise ImageError(
+                f"a rig: its images were taken {apart:.3g} s apart, the tolerance is "
+                f"{self.tolerance:g} s; give images of one moment, or a larger `tolerance`"
+            )
+
+    @property
+    def stamp(self) -> float:
+        """The stamp of the first frame, to the last bit."""
+        return self.frames[0].stamp
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the frames are called: their sources, `camera N` for one that has none."""
+        return tuple(frame.source or f"camera {i}" for i, frame in enumerate(self.frames))
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,15 +189,31 @@ class Alternative:
 
 
 @dataclass(frozen=True, eq=False)
+class CameraShare:
+    """What one camera of a rig gave to its answer.
+
+    `source` names its frame; `inliers` of its matches agree with the pose; `remark` says in words why it
+    gave nothing, or that it disagrees with the others; `matches` of this camera's image.
+    """
+
+    source: str
+    inliers: int = 0
+    remark: str = ""
+    matches: Matches | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Localization:
-    """The answer to one frame.
+    """The answer to one frame, or to one rig.
 
     `map_from_camera` and `covariance` (6, 6; ROS order: translation, then rotation about the
     map's fixed axes; m^2, m*rad, rad^2; calibrated) are None when `state` is UNLOCALIZED.
     `confidence` in [0, 1] is the calibrated chance that the pose is right; `reason` says in
     words why there is no pose, or why it is degraded. `latency_ms` maps stage to milliseconds
     and always has `total`. `alternatives`, strongest first: where the camera may be when it is UNLOCALIZED
-    because places look alike; there may be more such places.
+    because places look alike; there may be more such places. The answer to a rig has one entry in `cameras`
+    for each of its frames; its `map_from_camera` and covariances are those of the rig's base, its `matches`
+    those of the camera with most.
     """
 
     state: State
@@ -151,6 +229,7 @@ class Localization:
     stamp: float = 0.0
     matches: Matches | None = None
     alternatives: tuple[Alternative, ...] = ()
+    cameras: tuple[CameraShare, ...] = ()
 
     @property
     def has_pose(self) -> bool:
@@ -165,11 +244,12 @@ class Localization:
                 "translation": self.map_from_camera.translation.tolist(),
                 "rotation_xyzw": self.map_from_camera.rotation_xyzw.tolist(),
             }
+        shares = [{"image": c.source, "inliers": int(c.inliers), "remark": c.remark} for c in self.cameras]
         return {
             "image": self.source,
             "state": self.state.value,
             "reason": self.reason,
-            "map_from_camera": pose,
+            **({"map_from_base": pose, "cameras": shares} if shares else {"map_from_camera": pose}),
             "covariance": None if self.covariance is None else self.covariance.ravel().tolist(),
             "confidence": round(float(self.confidence), 4),
             "method": self.method,

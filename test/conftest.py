@@ -400,3 +400,22 @@ def _write_drive(folder: Path) -> None:
     (folder / "intrinsics.txt").write_text(
         f"{lens.fx!r} {lens.fy!r} {lens.cx!r} {lens.cy!r} {lens.width} {lens.height}\n"
     )
+
+
+@pytest.fixture(scope="session")
+def regressor_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoint of a small network over graphs that was not trained."""
+    import torch
+
+    from relpose_ros.checkpoints.format import CheckpointInfo, write_checkpoint
+    from relpose_ros.checkpoints.graph_header import GraphInfo
+    from relpose_ros.networks.registry import build_network, load_class
+    from relpose_ros.retrieval.graph_images import GraphInput
+
+    name, parameters = "relpose_gnn.robot", load_class("relpose_gnn.robot").small_parameters()
+    torch.manual_seed(0)
+    network = build_network(name, **parameters)
+    seen = GraphInput(width=48, height=32, focal=40.0)
+    graph = GraphInfo(seen.to_dict(), neighbours=4, period=2).to_dict()
+    path = tmp_path_factory.mktemp("regressor") / "poses.safetensors"
+    return write_checkpoint(path, network.state_dict(), CheckpointInfo(name, parameters, graph=graph))

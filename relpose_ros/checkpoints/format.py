@@ -41,6 +41,8 @@ class CheckpointInfo:
     """Of networks that know one scene: frame, origin, bounds, how an image is fed (checkpoints/scene.py)."""
     retrieval: dict[str, Any] = field(default_factory=dict)
     """Of networks of global descriptors: how an image is fed, which output (checkpoints/retrieval.py)."""
+    graph: dict[str, Any] = field(default_factory=dict)
+    """Of networks over graphs of images: how images are fed, what edges say (checkpoints/graph_header.py)."""
     created: str = ""
     """ISO 8601, UTC."""
     version: int = VERSION

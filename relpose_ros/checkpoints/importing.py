@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from relpose_ros.checkpoints.containers import read_container
 from relpose_ros.checkpoints.format import CheckpointInfo, check_kinds, describe_difference, write_checkpoint
+from relpose_ros.checkpoints.published_graphs import published_graph
 from relpose_ros.checkpoints.publishers import Publisher, find_publisher
 from relpose_ros.checkpoints.retrieval_network import retrieval_header
 from relpose_ros.checkpoints.state_dicts import (
@@ -63,6 +64,7 @@ def import_checkpoint(
         origin=f"{options.origin or publisher.page}: {digests}",
         data=options.data,
         retrieval=retrieval_header(network, parameters),
+        graph=published_graph(network),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     write_checkpoint(out, state, info)

@@ -11,7 +11,7 @@ REFERENCES_SHOWN = 5
 
 
 def describe(answer: Localization, metric: bool = True) -> str:
-    """A few lines: state, position and orientation with their standard deviations, and why."""
+    """A few lines: state, position and orientation with their standard deviations, why; a line a camera."""
     head = f"{answer.source}: {answer.state.value}"
     details = []
     if answer.has_pose:
@@ -26,6 +26,9 @@ def describe(answer: Localization, metric: bool = True) -> str:
         more = len(answer.references) - REFERENCES_SHOWN
         shown = ", ".join(answer.references[:REFERENCES_SHOWN])
         lines.append(f"  references   {shown}{f' and {more} more' if more > 0 else ''}")
+    for camera in answer.cameras:
+        remark = f" ({camera.remark})" if camera.remark else ""
+        lines.append(f"  {camera.source:<12} {camera.inliers} inliers{remark}")
     return "\n".join(lines)
 
 

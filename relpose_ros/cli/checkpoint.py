@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relpose_ros.cli import calibrate
+from relpose_ros.cli import calibrate_scene
 from relpose_ros.cli.progress import progress_bar
 from relpose_ros.cli.tables import format_facts, format_table
 from relpose_ros.errors import ConfigurationError
@@ -53,7 +53,7 @@ def add_parser(subparsers: Subparsers) -> None:
     fetch.add_argument(
         "--out", type=Path, default=Path("weights"), metavar="FOLDER", help="default: weights/"
     )
-    calibrate.add_arguments(
+    calibrate_scene.add_arguments(
         actions.add_parser(
             "calibrate",
             help="learn how far a scene's network is off",
@@ -181,6 +181,6 @@ ACTIONS = {
     "import": _import,
     "info": _info,
     "fetch": _fetch,
-    "calibrate": calibrate.run,
+    "calibrate": calibrate_scene.run,
     "networks": _networks,
 }

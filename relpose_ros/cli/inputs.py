@@ -35,6 +35,11 @@ MATCHER_HELP = (
     "little (default: none)"
 )
 
+RELATIVE_HELP = (
+    "checkpoint (.safetensors) of a network that regresses relative poses (relpose_gnn.*), attached to the "
+    "map by `relpose map attach`; it answers where landmarks find too little (default: none)"
+)
+
 SCENE_HELP = (
     "checkpoint (.safetensors) of a scene-coordinate network that was trained on this place; its pose is "
     "weighed beside the others (default: none)"
@@ -114,7 +119,7 @@ def make_camera(words: Sequence[str]) -> Camera:
 
 
 def add_map_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--map`, `--scene`, `--profile`, `--pruner`, `--matcher` and `--retrieval`."""
+    """`--map`, `--scene`, `--profile`, `--pruner`, `--matcher`, `--retrieval`, `--relative-checkpoint`."""
     parser.add_argument(
         "--map", type=Path, metavar="MAP", help="a map made by `relpose map build` (not needed with --scene)"
     )
@@ -131,13 +136,15 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the matcher: few for tracking, all for relocalization (default: fast 4, other profiles all)",
     )
     parser.add_argument("--retrieval", type=Path, metavar="FILE", help=RETRIEVAL_HELP)
+    parser.add_argument("--relative-checkpoint", type=Path, metavar="FILE", help=RELATIVE_HELP)
 
 
 def open_localizer(args: argparse.Namespace) -> tuple[Map | SceneAlone, Localizer | SceneLocalizer]:
     """The map and a localizer in it, as the arguments of `add_map_arguments` say; or a scene's alone.
 
     Raises ConfigurationError where neither is named, MapError, and CheckpointError for a pruner, a matcher or
-    a scene that is none, or is of another place than the map, or a retrieval file that did not make the map.
+    a scene that is none, or is of another place than the map, or a retrieval file that did not make the map,
+    or a network of relative poses that was not attached to it.
     """
     if args.map is None:
         return _open_scene(args)
@@ -147,11 +154,13 @@ def open_localizer(args: argparse.Namespace) -> tuple[Map | SceneAlone, Localize
 
     from relpose_ros.localization.localizer import Localizer
     from relpose_ros.localization.options import options_for
+    from relpose_ros.localization.parts import with_relative
 
     changes = {name: getattr(args, name) for name in ("pruner", "matcher", "scene", "retrieval")}
     if args.matcher_iterations is not None:
         changes["matcher_iterations"] = args.matcher_iterations
-    return opened, Localizer(opened, options_for(args.profile, **changes))
+    options = with_relative(options_for(args.profile, **changes), args.relative_checkpoint)
+    return opened, Localizer(opened, options)
 
 
 def _open_scene(args: argparse.Namespace) -> tuple[SceneAlone, SceneLocalizer]:
@@ -163,6 +172,10 @@ def _open_scene(args: argparse.Namespace) -> tuple[SceneAlone, SceneLocalizer]:
         raise ConfigurationError("--matcher matches with references of a map; without --map there are none")
     if args.retrieval is not None:
         raise ConfigurationError("--retrieval finds references of a map; without --map there are none")
+    if args.relative_checkpoint is not None:
+        raise ConfigurationError(
+            "--relative-checkpoint asks a map's references; without --map there are none"
+        )
     from relpose_ros.localization.scene_coordinates import SceneLocalizer
 
     localizer = SceneLocalizer(args.scene, args.profile)
@@ -177,6 +190,8 @@ class SceneAlone:
     metric: bool
     reference_poses: None = None
     landmark_points: None = None
+    reference_names: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
 
     def info(self) -> dict[str, Any]:
         """What there is to say of it."""

@@ -6,25 +6,45 @@ import argparse
 import json
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from relpose_ros.cli.inputs import CAMERA_HELP, add_map_arguments, make_camera, open_localizer, split_camera
 from relpose_ros.errors import ConfigurationError, ImageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from relpose_ros.cli.parser import Subparsers
+    from relpose_ros.localization.localizer import Localizer
+    from relpose_ros.types import Localization
 
 DESCRIPTION = """\
 Say where a camera is. One answer an image: a pose (map_from_camera, OpenCV camera axes) with its
 covariance, or "unlocalized" and why. The exit status is 0 also then; it is 2 if an image, the camera
-or the map cannot be used."""
+or the map cannot be used.
+
+With --rig, cameras that are fixed to one base are one query, and the answer is the pose of the base
+(map_from_base). RIG is a YAML file; the paths in it are relative to it:
+
+  cameras:
+    front:                  # its name in the answer
+      image: front.png
+      camera: front.yaml    # a ROS camera-info YAML
+      base_from_camera: [0.30, 0.0, 0.50, -0.5, 0.5, -0.5, 0.5]
+                            # the optical frame in the base: x y z qx qy qz qw
+      mask: body.png        # optional: 0 marks the pixels to ignore
+      stamp: 12.5           # optional: seconds
+    left: ...
+  tolerance: 0.01           # optional: seconds that stamps may differ"""
 
 EXAMPLES = """\
 relpose localize --map office.relmap image.jpg --camera camera.yaml
 relpose localize --scene office.safetensors image.jpg --camera camera.yaml
 relpose localize --map office.relmap --retrieval places.safetensors image.jpg --camera camera.yaml
 relpose localize --map office.relmap a.jpg b.jpg --camera 525 525 319.5 239.5 640 480
-relpose localize --map office.relmap *.png --camera 525 525 319.5 239.5 640 480 -0.28 0.07 1e-4 0 --json"""
+relpose localize --map office.relmap *.png --camera 525 525 319.5 239.5 640 480 -0.28 0.07 1e-4 0 --json
+relpose localize --map office.relmap image.jpg --camera camera.yaml --mask robot.png
+relpose localize --map office.relmap --rig rig.yaml"""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -35,31 +55,68 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.intermixed = True
     parser.add_argument("images", metavar="IMAGE", nargs="*", help="image files, all of the same camera")
     add_map_arguments(parser)
-    parser.add_argument("--camera", required=True, nargs="+", metavar="CAMERA", help=CAMERA_HELP)
+    parser.add_argument("--camera", nargs="+", metavar="CAMERA", help=CAMERA_HELP)
+    parser.add_argument(
+        "--mask", metavar="FILE", help="PNG of the size of the images: what lies where it is 0 is not used"
+    )
+    parser.add_argument("--rig", nargs="+", metavar="RIG", help="files of rigs in place of images, see above")
     parser.add_argument("--json", action="store_true", help="one line of JSON an image")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Localize every image. Returns 2 if one of them could not be read, else 0."""
+    """Localize every image, or every rig. Returns 2 if one of them could not be read, else 0."""
+    if args.rig is None and args.camera is None:
+        raise ConfigurationError("expected --camera CAMERA for the images, or --rig RIG; got neither")
+    if args.rig is not None and (args.camera is not None or args.mask is not None or args.images):
+        raise ConfigurationError("--rig names images, cameras and masks itself: give it alone")
+    return _run_rigs(args) if args.rig is not None else _run_images(args)
+
+
+def _run_images(args: argparse.Namespace) -> int:
     words, swallowed = split_camera(args.camera)
     images = [*args.images, *swallowed]
     if not images:
         raise ConfigurationError("expected at least one image, got none; see `relpose localize --help`")
     camera = make_camera(words)
-    opened, localizer = open_localizer(args)
-    metric = bool(opened.info().get("metric", True))
 
-    from relpose_ros.cli.answers import describe
+    from relpose_ros.datasets.rig_files import read_mask
     from relpose_ros.types import Frame
 
+    mask = read_mask(args.mask) if args.mask is not None else None
+    opened, localizer = open_localizer(args)
+
+    def answer(path: str) -> Localization:
+        return localizer.localize(replace(Frame.read(path, camera, mask=mask), source=path))
+
+    return _answer_each(images, answer, bool(opened.info().get("metric", True)), args.json)
+
+
+def _run_rigs(args: argparse.Namespace) -> int:
+    if args.map is None:
+        raise ConfigurationError("--rig finds one pose over the landmarks of a map: give it --map MAP")
+    opened, localizer = open_localizer(args)
+    in_map = cast("Localizer", localizer)  # there is a map
+
+    from relpose_ros.datasets.rig_files import read_rig
+
+    def answer(path: str) -> Localization:
+        return replace(in_map.localize_rig(read_rig(path)), source=path)
+
+    return _answer_each(args.rig, answer, bool(opened.info().get("metric", True)), args.json)
+
+
+def _answer_each(
+    paths: Sequence[str], answer: Callable[[str], Localization], metric: bool, as_json: bool
+) -> int:
+    from relpose_ros.cli.answers import describe
+
     status = 0
-    for path in images:
+    for path in paths:
         try:
-            frame = replace(Frame.read(path, camera), source=path)
-        except ImageError as error:  # the other images still get their answer
+            found = answer(path)
+        except ImageError as error:  # the others still get their answer
             print(f"relpose: error: {error}", file=sys.stderr)
             status = 2
             continue
-        answer = localizer.localize(frame)
-        print(json.dumps(answer.to_json()) if args.json else describe(answer, metric), flush=True)
+        print(json.dumps(found.to_json()) if as_json else describe(found, metric), flush=True)
     return status

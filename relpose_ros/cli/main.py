@@ -1,6 +1,7 @@
 """`relpose`: finds the commands, runs one, and turns what it raises into a message and an exit status.
 
-Exit status: 0 done, 1 a bug of ours, 2 wrong usage or an error that the message explains, 130 interrupted.
+Exit status: 0 done, 1 a bug of ours (of `map check` and `doctor`: they found problems), 2 wrong usage or an
+error that the message explains, 130 interrupted.
 A command is one module with `add_parser(subparsers) -> None` and `run(args) -> int`. All of them are
 imported to make the help, so they import nothing heavy before `run`.
 """
@@ -25,6 +26,7 @@ COMMANDS = {
     "localize": "relpose_ros.cli.localize",
     "evaluate": "relpose_ros.cli.evaluate",
     "replay": "relpose_ros.cli.replay",
+    "calibrate": "relpose_ros.cli.calibrate",
     "dataset": "relpose_ros.cli.dataset",
     "checkpoint": "relpose_ros.cli.checkpoint",
     "show": "relpose_ros.cli.show",
@@ -46,6 +48,8 @@ relpose map build my_images/ --out office.relmap      posed images (folder, rosb
 relpose localize --map office.relmap image.jpg --camera camera.yaml
 relpose evaluate --map office.relmap my_images/ --out report/
 relpose replay --map office.relmap drive_bag/ --out report/
+relpose map check office.relmap                       what is wrong with it, and what to do
+relpose calibrate --map office.relmap second_drive/   covariance and confidence, from another drive
 relpose doctor                                        what is installed, and what is missing"""
 
 

@@ -1,4 +1,4 @@
-"""`relpose map build|info|add|remove|merge`: make maps, look into them, change them."""
+"""`relpose map build|info|add|remove|merge|attach|prune|check|view`: make maps, look in, change them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from relpose_ros.cli import map_attach, map_field
 from relpose_ros.cli.inputs import RETRIEVAL_HELP, add_source_arguments, open_from
 from relpose_ros.cli.progress import progress_bar
-from relpose_ros.cli.tables import format_facts
+from relpose_ros.cli.tables import format_facts, format_table
 from relpose_ros.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,8 +25,14 @@ relpose map build drive_bag/ -o image_topic=/camera/image_raw --out office.relma
 relpose map build my_images/ --retrieval places.safetensors --out office.relmap
 relpose map info office.relmap
 relpose map add office.relmap new_images/ --out larger.relmap
+relpose map add office.relmap at_night/ --condition night --out day_and_night.relmap
 relpose map remove office.relmap 000017.jpg 000018.jpg --out smaller.relmap
-relpose map merge ground_floor.relmap first_floor.relmap --out house.relmap"""
+relpose map remove day_and_night.relmap --condition night --out day.relmap
+relpose map merge ground_floor.relmap first_floor.relmap --out house.relmap
+relpose map attach office.relmap my_images/ --relpose-gnn poses.safetensors --out office_gnn.relmap
+relpose map prune office.relmap --dry-run
+relpose map check office.relmap
+relpose map view office.relmap --out office.html"""
 
 
 LEAST = {"max_keypoints": 50, "pair_neighbours": 1, "calibration_samples": 0, "seed": 0}
@@ -54,8 +61,12 @@ def add_parser(subparsers: Subparsers) -> None:
     info = actions.add_parser("info", help="what a map holds and how it was made")
     info.add_argument("map", type=Path, metavar="MAP")
     info.add_argument("--json", action="store_true", help="as JSON, with the names of the references")
-    info.add_argument(
+    what = info.add_mutually_exclusive_group()
+    what.add_argument(
         "--references", action="store_true", help="list the references instead, one name a line"
+    )
+    what.add_argument(
+        "--conditions", action="store_true", help="list the conditions instead, with what they share"
     )
     add = actions.add_parser("add", help="add posed images of the same place and frame")
     add.add_argument("map", type=Path, metavar="MAP")
@@ -69,16 +80,22 @@ def add_parser(subparsers: Subparsers) -> None:
         help="learn VLAD and describe all references anew (default: keep the map's; it fits less well what "
         "does not look like the map)",
     )
-    remove = actions.add_parser("remove", help="remove references by name")
+    remove = actions.add_parser("remove", help="remove references by name or condition")
     remove.add_argument("map", type=Path, metavar="MAP")
     remove.add_argument(
-        "names", metavar="NAME", nargs="+", help="a reference, as `relpose map info --references` names it"
+        "names", metavar="NAME", nargs="*", help="a reference, as `relpose map info --references` names it"
     )
+    remove.add_argument(
+        "--condition", action="append", default=[], metavar="TEXT",
+        help="all references of this condition (`relpose map info --conditions`); may be given again",
+    )  # fmt: skip
     _add_out(remove)
     merge = actions.add_parser("merge", help="one map out of several in the same frame")
     merge.add_argument("maps", type=Path, metavar="MAP", nargs="+")
     _add_out(merge)
     _add_build_options(merge, extracting=False)
+    map_attach.add_parser(actions)
+    map_field.add_parsers(actions)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -102,6 +119,8 @@ def _info(args: argparse.Namespace) -> int:
     facts = opened.info()
     if args.references:
         print("\n".join(opened.reference_names))
+    elif args.conditions:
+        print(format_table(map_field.condition_table(opened)))
     elif args.json:
         print(json.dumps({**facts, "reference_names": list(opened.reference_names)}))
     else:
@@ -121,7 +140,9 @@ def _add(args: argparse.Namespace) -> int:
 def _remove(args: argparse.Namespace) -> int:
     from relpose_ros.localization.mapping import remove_references
 
-    return _made(remove_references(args.map, args.names, args.out))
+    if not args.names and not args.condition:
+        raise ConfigurationError("expected NAME of a reference, or --condition TEXT, or both; got neither")
+    return _made(remove_references(args.map, args.names, args.out, args.condition))
 
 
 def _merge(args: argparse.Namespace) -> int:
@@ -132,7 +153,15 @@ def _merge(args: argparse.Namespace) -> int:
     return _made(made)
 
 
-ACTIONS = {"build": _build, "info": _info, "add": _add, "remove": _remove, "merge": _merge}
+ACTIONS = {
+    "build": _build,
+    "info": _info,
+    "add": _add,
+    "remove": _remove,
+    "merge": _merge,
+    "attach": map_attach.run,
+    **map_field.ACTIONS,
+}
 
 
 def _made(made: Map) -> int:
@@ -150,12 +179,16 @@ def made_text(made: Map) -> str:
     calibration = facts.get("calibration", {})
     if calibration.get("tried"):
         found = round(calibration["availability"] * calibration["tried"])
-        lines.append(
-            f"tested on its own references, each without its surroundings: "
-            f"{found} of {calibration['tried']} localized"
+        evidence = calibration.get("evidence")
+        on = (
+            f"images of {evidence['source']}"
+            if evidence
+            else "its own references, each without its surroundings"
         )
+        lines.append(f"tested on {on}: {found} of {calibration['tried']} localized")
     if note := facts.get("provenance", {}).get("note"):
         lines.append(f"note: {note}")
+    lines += map_attach.told(facts.get("relpose_gnn"))
     left_out = facts.get("provenance", {}).get("left_out") or {}
     if left_out:
         name, why = next(iter(left_out.items()))
@@ -175,6 +208,7 @@ def _add_build_options(parser: CommandParser, *, extracting: bool = True) -> Non
         "--pair-neighbours", type=int, metavar="N", help="how many others each reference is matched with"
     )
     group.add_argument("--retrieval", type=Path, metavar="FILE", help=RETRIEVAL_HELP)
+    group.add_argument("--relpose-gnn", type=Path, metavar="FILE", help=map_attach.NETWORK_HELP)
     group.add_argument(
         "--calibration-samples", type=int, metavar="N", help="references held out to calibrate, at most"
     )

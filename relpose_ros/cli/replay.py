@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relpose_ros.cli.inputs import MATCHER_HELP, PRUNER_HELP, RETRIEVAL_HELP, SCENE_HELP
+from relpose_ros.cli.inputs import MATCHER_HELP, PRUNER_HELP, RELATIVE_HELP, RETRIEVAL_HELP, SCENE_HELP
 
 if TYPE_CHECKING:
     from relpose_ros.cli.parser import Subparsers
@@ -45,6 +45,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--matcher", default="", metavar="FILE", help=MATCHER_HELP)
     parser.add_argument("--scene", default="", metavar="FILE", help=SCENE_HELP)
     parser.add_argument("--retrieval", default="", metavar="FILE", help=RETRIEVAL_HELP)
+    parser.add_argument("--relative-checkpoint", default="", metavar="FILE", help=RELATIVE_HELP)
     parser.add_argument("--image-topic", metavar="TOPIC", help="where the bag has several cameras")
     parser.add_argument("--camera-info-topic", metavar="TOPIC", help="default: beside the image topic")
     parser.add_argument("--pose-topic", metavar="TOPIC", help="ground truth (default: TF or pose topic)")
@@ -68,7 +69,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Hand the options to the replay process: the command line knows no ROS."""
     names = ("rate", "minutes", "profile", "pruner", "matcher", "scene", "retrieval",
-             "image_topic", "camera_info_topic", "pose_topic", "base_frame", "outside",
+             "relative_checkpoint", "image_topic", "camera_info_topic", "pose_topic", "base_frame", "outside",
              "allow_unscaled_map")  # fmt: skip
     options = {name: getattr(args, name) for name in names}
     return start_replay({**options, **{name: str(getattr(args, name)) for name in ("map", "bag", "out")}})

@@ -26,7 +26,8 @@ class PosedImage:
     `load_depth` gives metres (H, W) float32 with 0 where unknown, or is None. `load_coordinates` gives map
     coordinates (h, w, 3) float64 of the same field of view in any size, NaN where unknown; where less than
     half is known they are single landmarks, each somewhere in its cell. `load_semantics` gives classes (H, W)
-    uint8. `domain` says whether a camera or a renderer made the image.
+    uint8. `domain` says whether a camera or a renderer made the image. `condition` is what
+    it was like (night, winter), where the source says so.
     """
 
     name: str
@@ -39,6 +40,7 @@ class PosedImage:
     load_coordinates: Callable[[], NDArray[np.float64]] | None = None
     load_semantics: Callable[[], NDArray[np.uint8]] | None = None
     domain: Domain = "real"
+    condition: str = ""
 
     def frame(self) -> Frame:
         """The image as a query."""

@@ -6,6 +6,7 @@ intrinsics_per_image.txt     name and the same              (instead, when camer
 camera.yaml                  a ROS camera-info YAML         (instead, for other distortion models)
 split.txt                    name map|query                 (all are map images without it)
 stamps.txt                   name seconds                   (optional)
+conditions.txt               name condition                 (optional: day, night, ...; one word)
 depth/<stem>.png             uint16 millimetres, 0 unknown  (optional)
 source.yaml                  metric: bool, licence: text, domain: real|simulated
                              (optional; before what SOURCE.md says)
@@ -48,6 +49,7 @@ def open_posed_folder(path: Path) -> Source:
         raise DatasetError(f"{path / 'poses.txt'}: expected at least one image, got none")
     cameras = _read_cameras(path, names)
     stamps = _read_stamps(path / "stamps.txt")
+    conditions = _read_conditions(path / "conditions.txt")
     notes = read_source_notes(path)
     images = []
     for name in names:
@@ -61,7 +63,7 @@ def open_posed_folder(path: Path) -> Source:
         images.append(
             PosedImage(
                 name, cameras[name], poses.get(name), split, ImageFile(file, cameras[name]),
-                stamps.get(name, 0.0), depth, domain=notes.domain,
+                stamps.get(name, 0.0), depth, domain=notes.domain, condition=conditions.get(name, ""),
             )
         )  # fmt: skip
     return Source(path.resolve().name, path, tuple(images), notes.metric, notes.licence)
@@ -138,6 +140,14 @@ def _read_stamps(path: Path) -> dict[str, float]:
         row.expect("name seconds", 2)
         add_unique(stamps, row.fields[0], row.numbers(1)[0], row.place)
     return stamps
+
+
+def _read_conditions(path: Path) -> dict[str, str]:
+    conditions: dict[str, str] = {}
+    for row in rows(path) if path.is_file() else ():
+        row.expect("name condition", 2)
+        add_unique(conditions, row.fields[0], row.fields[1], row.place)
+    return conditions
 
 
 def _read_cameras(path: Path, names: list[str]) -> dict[str, Camera]:

@@ -148,6 +148,7 @@ def per_query(
             "image": record.name,
             "stamp": record.stamp,
             "outside_map": record.outside_map,
+            "condition": record.condition,
             "ground_truth": pose_json(record.ground_truth),
             "translation_error_m": scores.translation[i],
             "rotation_error_deg": scores.rotation_deg[i],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,12 +35,14 @@ class Localizes(Protocol):
 class MapFacts:
     """What the report wants to know of the map; each may be missing.
 
-    `info` is `Map.info()`; `reference_poses` are batched map_from_camera; `points` (L, 3).
+    `info` is `Map.info()`; `reference_poses` are batched map_from_camera; `points` (L, 3);
+    `conditions`: reference -> its condition.
     """
 
     info: Mapping[str, Any] | None = None
     reference_poses: Rigid | None = None
     points: NDArray[np.float64] | None = None
+    conditions: Mapping[str, str] = field(default_factory=dict)
 
 
 def evaluate(
@@ -60,6 +62,21 @@ def evaluate(
     evenly spaced. With `out`, writes results.json, estimate.tum, ground_truth.tum and report.html
     there. An image that cannot be read counts as unlocalized and says so.
     """
+    records = answers(localizer, source, outside=outside, progress=progress, limit=limit)
+    facts = map_facts or MapFacts()
+    command = command_line() if command is None else command
+    return write_evaluation(records, out, facts, source=source, command=command)
+
+
+def answers(
+    localizer: Localizes,
+    source: Source,
+    *,
+    outside: Sequence[PosedImage] = (),
+    progress: Progress | None = None,
+    limit: int | None = None,
+) -> list[QueryRecord]:
+    """The record of each query of `source` and of each of `outside`; arguments as of `evaluate`."""
     queries = [(image, False) for image in spaced(source.queries, limit)]
     queries += [(image, True) for image in outside]
     records = []
@@ -67,9 +84,7 @@ def evaluate(
         records.append(answer(localizer, image, is_outside))
         if progress:
             progress(done, len(queries))
-    facts = map_facts or MapFacts()
-    command = command_line() if command is None else command
-    return write_evaluation(records, out, facts, source=source, command=command)
+    return records
 
 
 def write_evaluation(
@@ -83,6 +98,7 @@ def write_evaluation(
         reference_poses=facts.reference_poses,
         source=source.name,
         command=command,
+        conditions=facts.conditions,
     )
     if out is not None:
         from relpose_ros.evaluation.report import write_report
@@ -115,6 +131,7 @@ def answer(localizer: Localizes, image: PosedImage, outside: bool = False) -> Qu
         image=image.load,
         camera=image.camera,
         outside_map=outside,
+        condition=image.condition,
     )
 
 

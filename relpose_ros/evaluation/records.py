@@ -22,7 +22,7 @@ class QueryRecord:
     becomes None). `image` reads the pixels
     (uint8, grey or BGR) when the report wants to show them. `outside_map` declares that the map
     does not contain what this query sees, so that any pose published for it is false.
-    `camera` lets the report draw where landmarks project.
+    `camera` lets the report draw where landmarks project. `condition` is what the query was like.
     """
 
     name: str
@@ -32,6 +32,7 @@ class QueryRecord:
     image: Callable[[], NDArray[Any]] | None = None
     camera: Camera | None = None
     outside_map: bool = False
+    condition: str = ""
 
     def __post_init__(self) -> None:
         if self.ground_truth is not None and not is_finite(self.ground_truth):

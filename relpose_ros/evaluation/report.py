@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.evaluation.files import plain, write_text
 from relpose_ros.evaluation.page import figures
+from relpose_ros.evaluation.page.conditions import condition_tables
 from relpose_ros.evaluation.page.css import CSS
 from relpose_ros.evaluation.page.gallery import gallery
 from relpose_ros.evaluation.page.headline import headline, numbers
@@ -58,6 +59,7 @@ def render(data: ReportData, title: str) -> str:
             headline(data.results),
             figures.where(data),
             numbers(data.results),
+            condition_tables(data.results),
             figures.accuracy(data),
             figures.trust(data),
             gallery(data),

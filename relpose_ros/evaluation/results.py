@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from relpose_ros.evaluation import counts, difficulty, false_poses, metrics
+from relpose_ros.evaluation.conditions import by_condition
 from relpose_ros.evaluation.files import plain, write_text
 from relpose_ros.evaluation.latency import latency_table
 from relpose_ros.evaluation.provenance import hardware, software
@@ -26,11 +27,13 @@ def summarize(
     reference_poses: Rigid | None = None,
     source: str = "",
     command: str = "",
+    conditions: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Everything that can be counted from the records, in JSON's own types (null, never NaN).
 
     `map_info` is `Map.info()`; `metric` says whether the map's unit is the metre (default: what
-    `map_info["metric"]` says, else yes); `reference_poses` are batched map_from_camera.
+    `map_info["metric"]` says, else yes); `reference_poses` are batched map_from_camera; `conditions`:
+    reference -> its condition.
     """
     if metric is None:
         metric = bool((map_info or {}).get("metric", True))
@@ -53,6 +56,7 @@ def summarize(
         **counts.falsehoods(scores, limits),
         "confidence_bins": counts.confidence_bins(scores, limits),
         "by_difficulty": difficulty.by_quartile(scores, nearest, counts.shown_gates(metric, extent)),
+        "by_condition": by_condition(records, scores, conditions or {}, counts.shown_gates(metric, extent)),
         "latency_ms": latency_table(records),
         "map": counts.about_map(map_info),
         "software": software(),

@@ -37,6 +37,7 @@ TOP: dict[str, Any] = {
     "false_poses_detail": dict,
     "outside_map": dict,
     "by_difficulty": list,
+    "by_condition": dict,
     "latency_ms": dict,
     "map": dict,
     "software": dict,

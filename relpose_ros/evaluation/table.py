@@ -15,7 +15,7 @@ REASONS = 3
 
 def format_table(results: Mapping[str, Any]) -> str:
     """Plain text, two columns, then latency by stage. Takes what `summarize` returns."""
-    rows = [*_accuracy(results), *_trust(results), *_map(results)]
+    rows = [*_accuracy(results), *_conditions(results), *_trust(results), *_map(results)]
     width = max(len(name) for name, _ in rows)
     lines = [f"{name.ljust(width)}  {value}" for name, value in rows]
     return "\n".join([*lines, "", *_latency(results)])
@@ -32,6 +32,19 @@ def _accuracy(r: Mapping[str, Any]) -> list[Row]:
     ]
     recalls = words.shown_recall(r)
     return rows + [(f"recall {words.gate(k)}", words.percent(v)) for k, v in recalls.items()]
+
+
+def _conditions(r: Mapping[str, Any]) -> list[Row]:
+    """A row for each condition of queries; none where there is only one."""
+    rows = r["by_condition"]["queries"]
+    return [
+        (
+            f"  {row['condition']}",
+            f"{row['queries']} queries, {words.percent(row['availability'])} with a pose, recall "
+            f"{words.percent(row['recall'])}, answered by {words.reasons(row['answered_by']) or words.NONE}",
+        )
+        for row in (rows if len(rows) > 1 else ())
+    ]
 
 
 def _reasons(name: str, counts: Mapping[str, int]) -> list[Row]:

@@ -86,12 +86,17 @@ def transform_pose_covariance(covariance: Array, map_from_camera: Rigid, camera_
     """Covariance (6, 6) of `map_from_camera` -> covariance of `map_from_camera @ camera_from_base`.
 
     The rotation is about the same fixed axes; the base moves with the lever arm p (map axes):
-    dt_base = dt + dtheta x p, so the adjoint is [[I, -[p]x], [0, I]].
+    dt_base = dt + dtheta x p, so the adjoint is [[I, -[p]x], [0, I]] (`lever_adjoint`).
     """
-    lever = map_from_camera.rotation @ camera_from_base.translation
+    adjoint = lever_adjoint(map_from_camera.rotation @ camera_from_base.translation)
+    return adjoint @ covariance @ adjoint.T
+
+
+def lever_adjoint(lever: Array) -> Array:
+    """(6, 6) that turns the twist of a body into that of a point at `lever` (3,) from it, in target axes."""
     adjoint = np.eye(6)
     adjoint[:3, 3:] = -skew(lever)
-    return adjoint @ covariance @ adjoint.T
+    return adjoint
 
 
 def rotate_covariance(covariance: Array, target_from_source: Rigid) -> Array:
@@ -125,3 +130,12 @@ def axis_deviation(covariance: Array) -> Array:
     Of an isotropic covariance it is the standard deviation itself.
     """
     return np.asarray(np.sqrt(np.trace(covariance, axis1=-2, axis2=-1) / 3))
+
+
+def ellipse_axes(covariance: Array, probability: float = 0.95) -> Array:
+    """Half axes (2,), longer first, of the ellipse that holds a plane error of covariance (2, 2) this often.
+
+    The squared Mahalanobis distance is chi-square with two degrees of freedom; its quantile is -2 ln(1 - p).
+    """
+    variances = np.maximum(np.linalg.eigvalsh(covariance)[::-1], 0.0)
+    return np.asarray(np.sqrt(-2.0 * np.log1p(-probability) * variances))

@@ -147,9 +147,15 @@ def refine_pose(
     `linearization`: `linearize`, or `linearize_at_corrected` where most of the noise is in the points.
     Returns the pose, the linearization there and the robust weights (N,).
     """
-    pose = map_from_camera
+    return minimise(map_from_camera, lambda pose: linearization(pose, seen), robust, iterations)
+
+
+def minimise(
+    pose: Rigid, linearization: Callable[[Rigid], Linearization], robust: float = 2.5, iterations: int = 4
+) -> tuple[Rigid, Linearization, Array]:
+    """`refine_pose` for any whitened residuals of a pose."""
     for _ in range(iterations):
-        line = linearization(pose, seen)
+        line = linearization(pose)
         weight = 1 / (1 + line.squared / robust**2)
         twist = _gauss_newton_step(line, weight)
         if twist is None:
@@ -157,7 +163,7 @@ def refine_pose(
         pose = pose.perturbed(twist)
         if np.abs(twist[3:]).max() < 1e-5:
             break
-    line = linearization(pose, seen)
+    line = linearization(pose)
     return pose, line, 1 / (1 + line.squared / robust**2)
 
 

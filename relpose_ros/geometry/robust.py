@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +60,45 @@ def absolute_pose(
     return _result(camera_from_map.inverse(), info, finite, origin)
 
 
+def generalized_pose(
+    rays: Sequence[Array],
+    points: Sequence[Array],
+    focals: Sequence[float],
+    base_from_camera: Rigid,
+    options: RansacOptions | None = None,
+) -> Rigid | None:
+    """`map_from_base` of a rig of C cameras from rays (N_c, 2) on z = 1 and map points (N_c, 3) of each.
+
+    `base_from_camera` (C,) batched; the threshold is in pixels of each camera, by its focal length. Samples
+    are drawn from all cameras (gp3p), so no camera need see enough by itself. None when fewer than four
+    finite correspondences are given or no model is found.
+    """
+    import poselib
+
+    options = options or RansacOptions()
+    pairs = zip(rays, points, strict=True)
+    finite = [np.isfinite(r).all(axis=1) & np.isfinite(p).all(axis=1) for r, p in pairs]
+    # A camera without matches would be drawn from all the same.
+    seeing = [c for c, known in enumerate(finite) if known.any()]
+    if sum(int(known.sum()) for known in finite) < 4:
+        return None
+    origin = np.median(np.concatenate([points[c][finite[c]] for c in seeing]), axis=0)
+    pose, info = poselib.estimate_generalized_absolute_pose(
+        [rays[c][finite[c]] * focals[c] for c in seeing],
+        [points[c][finite[c]] - origin for c in seeing],
+        [_pose(base_from_camera[c].inverse()) for c in seeing],
+        [_camera(focals[c]) for c in seeing],
+        _ransac(options, "max_reproj_error"),
+        {"loss_type": "CAUCHY", "loss_scale": 1.0},
+    )
+    base_from_map = Rigid(np.array(pose.R), np.array(pose.t))
+    if not info["num_inliers"] or not np.isfinite(base_from_map.matrix).all():
+        return None
+    local = np.concatenate([points[c][finite[c]] for c in seeing]) - origin
+    map_from_base = _rounded(base_from_map.inverse(), float(np.median(np.linalg.norm(local, axis=1))))
+    return Rigid(map_from_base.rotation, map_from_base.translation + origin)
+
+
 def relative_pose(
     first_rays: Array, second_rays: Array, focal: float, options: RansacOptions | None = None
 ) -> RobustPose | None:
@@ -91,6 +131,21 @@ def relative_pose(
 def shared_focal(first: Camera, second: Camera) -> float:
     """The focal length that makes one pixel threshold fair to two cameras."""
     return 0.5 * (first.focal + second.focal)
+
+
+def _rounded(pose: Rigid, size: float) -> Rigid:
+    """To 1e-7 rad and of a scene's `size`: gp3p draws numbers that no seed rules, its last digits differ."""
+    turn = np.round(pose.rotation_vector, 7)
+    unit = 1e-7 * max(size, 1e-9)
+    return Rigid.from_rotation_vector(turn, np.round(pose.translation / unit) * unit)
+
+
+def _pose(camera_from_base: Rigid) -> Any:
+    import poselib
+
+    pose = poselib.CameraPose()
+    pose.R, pose.t = camera_from_base.rotation, camera_from_base.translation
+    return pose
 
 
 def _camera(focal: float) -> dict[str, Any]:

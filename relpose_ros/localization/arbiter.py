@@ -13,6 +13,15 @@ from relpose_ros.types import Alternative, Hypothesis, Localization, State
 SCENE = "scene_coordinates"
 """The road whose network learned the place by itself: what it says is a second opinion."""
 
+REGRESSION = "regression"
+"""Poses that a network regresses from references; nothing was measured. They are heard last."""
+
+REFINED = "regression_refined"
+"""The same, after landmarks were found near where such a pose expects them."""
+
+_TURN = {REFINED: -1, REGRESSION: -2}
+"""Who is heard after the others, and in which order."""
+
 
 @dataclass(frozen=True)
 class ArbiterOptions:
@@ -26,7 +35,10 @@ class ArbiterOptions:
     `max_translation_sigma` (share of the scene's depth): a vaguer pose is not published;
     above a third of these it is `degraded`; `same_sigma`, `same_distance` (share of the depth), `same_angle`
     (rad): two roads contradict each other when their poses are further apart than so many standard
-    deviations and than these.
+    deviations and than these. `min_references`: of regression, what `min_inliers` is of matches;
+    `least_right`, `surely_right`: share of held-out regressed poses that must have been right for one to be
+    published at all, and for one to be more than `degraded`, for which `surely_agreeing` (a share) of the
+    references must agree too.
     """
 
     min_inliers: int = 15
@@ -39,6 +51,10 @@ class ArbiterOptions:
     same_sigma: float = 4.0
     same_distance: float = 0.05
     same_angle: float = 0.09
+    min_references: int = 3
+    least_right: float = 0.8
+    surely_right: float = 0.95
+    surely_agreeing: float = 0.7
 
 
 @dataclass(frozen=True)
@@ -56,17 +72,21 @@ class Arbiter:
         """The best hypothesis that stands up to judgement; `otherwise` is the reason when none came.
 
         Where scene coordinates and another road both stand up, they must agree. Then the answer is the one
-        whose calibrated covariance is smaller: both are believed, and that one is known better.
+        whose calibrated covariance is smaller: both are believed, and that one is known better. Regression
+        alone is heard where nobody else stands up and nobody is in doubt between places; refined, where no
+        other road by matches stands up. Neither overrules one that does.
         """
         reasons: list[str] = []
         accepted: list[Hypothesis] = []
-        for hypothesis in sorted(hypotheses, key=self._strength, reverse=True):
+        for hypothesis in sorted(hypotheses, key=self._standing, reverse=True):
             objection = self._objection(hypothesis)
             if objection is None:
                 accepted.append(hypothesis)
             else:
                 reasons.append(objection)
         opinions = [first for first in (_first(accepted, True), _first(accepted, False)) if first is not None]
+        if not opinions and accepted:
+            opinions = [accepted[0]]
         if not opinions:
             return Localization(
                 State.UNLOCALIZED,
@@ -75,9 +95,30 @@ class Arbiter:
             )
         if len(opinions) == 2 and (contradiction := self._contradiction(*opinions)):
             return Localization(State.UNLOCALIZED, contradiction)
-        if len(opinions) == 1 and opinions[0].method == SCENE and (doubt := self._known_twins(hypotheses)):
+        if len(opinions) == 1 and (doubt := self._unsettled(opinions[0], hypotheses)):
             return Localization(State.UNLOCALIZED, doubt, alternatives=self._alternatives(hypotheses))
-        return self._accept(min(opinions, key=self._volume))
+        return self._doubted(self._accept(min(opinions, key=self._volume)), accepted)
+
+    def _unsettled(self, alone: Hypothesis, hypotheses: list[Hypothesis]) -> str | None:
+        """Why the only one that stands up does not decide what landmarks cannot, or None."""
+        if alone.method == SCENE:
+            return self._known_twins(hypotheses)
+        learned = {REGRESSION: (REGRESSION,), REFINED: (REFINED, REGRESSION)}.get(alone.method)
+        if learned is None:
+            return None
+        torn = [h for h in hypotheses if h.method not in learned and self._objection(_unrivalled(h)) is None]
+        return next((objection for h in torn if (objection := self._objection(h))), None)
+
+    def _doubted(self, answer: Localization, accepted: list[Hypothesis]) -> Localization:
+        """An answer by matches is degraded where a refined regression stands up and says another place."""
+        taken = next(h for h in accepted if h.map_from_camera is answer.map_from_camera)
+        refined = next((h for h in accepted if h.method == REFINED), None)
+        if taken.method == REFINED or refined is None:
+            return answer
+        contradiction = self._contradiction(refined, taken)
+        return (
+            answer if contradiction is None else replace(answer, state=State.DEGRADED, reason=contradiction)
+        )
 
     def _calibration(self, hypothesis: Hypothesis) -> Calibration:
         return self.calibrations.get(hypothesis.method, self.calibration)
@@ -87,8 +128,13 @@ class Arbiter:
         return hypothesis.evidence.inliers / factor
 
     def _least(self, hypothesis: Hypothesis) -> int:
-        least = self.options.min_patches if hypothesis.method == SCENE else self.options.min_inliers
-        return max(least, self._calibration(hypothesis).min_inliers)
+        least = {SCENE: self.options.min_patches, REGRESSION: self.options.min_references}
+        known = least.get(hypothesis.method, self.options.min_inliers)
+        return max(known, self._calibration(hypothesis).min_inliers)
+
+    def _standing(self, hypothesis: Hypothesis) -> tuple[int, float]:
+        """The order in which hypotheses are heard: regression last, refined before it, others by strength."""
+        return _TURN.get(hypothesis.method, 0), self._strength(hypothesis)
 
     def _strength(self, hypothesis: Hypothesis) -> float:
         """Support as a multiple of what rules out chance: what can be compared between roads."""
@@ -107,6 +153,11 @@ class Arbiter:
                 "and no second reference gives the scale"
             )
         if evidence.inliers < self._needed(hypothesis):
+            if hypothesis.method == REGRESSION:
+                return (
+                    f"regressed poses from {evidence.inliers} of {evidence.matches} references agree; "
+                    f"{self._needed(hypothesis)} are needed"
+                )
             return (
                 f"{evidence.inliers} of {evidence.matches} matches agree on a pose by "
                 f"{hypothesis.method}; {self._needed(hypothesis)} are needed to rule out chance"
@@ -123,7 +174,14 @@ class Arbiter:
                 f"ambiguous: {evidence.inliers} matches speak for one place and "
                 f"{evidence.rival_inliers} for another that looks alike"
             )
-        return evidence.objection or self._vagueness(hypothesis, 1.0)
+        return evidence.objection or self._untrusted(hypothesis) or self._vagueness(hypothesis, 1.0)
+
+    def _untrusted(self, hypothesis: Hypothesis) -> str | None:
+        """Why a regressed pose is not published in this map, or None."""
+        right = self._calibration(hypothesis).share_right
+        if hypothesis.method != REGRESSION or right >= self.options.least_right:
+            return None
+        return f"of poses regressed like this one in the map, {right:.0%} were right: too few to trust it"
 
     def _known_twins(self, hypotheses: list[Hypothesis]) -> str | None:
         """Why scene coordinates alone are not believed where landmarks cannot tell places apart, or None.
@@ -148,6 +206,10 @@ class Arbiter:
             Alternative(h.map_from_camera, self._calibration(h).covariance(h), self._support(h) / total)
             for h in alone
         )
+
+    def contradict(self, first: Hypothesis, second: Hypothesis) -> bool:
+        """Whether two poses of one camera cannot both be right."""
+        return self._contradiction(first, second) is not None
 
     def _contradiction(self, scene: Hypothesis, other: Hypothesis) -> str | None:
         """Why two roads that both stand up cannot both be right, or None."""
@@ -184,11 +246,21 @@ class Arbiter:
             )
         return None
 
+    def _thin(self, hypothesis: Hypothesis) -> str:
+        """Why what speaks for a pose that stands up is little; "" where it is not."""
+        evidence, calibration = hypothesis.evidence, self._calibration(hypothesis)
+        if hypothesis.method == REGRESSION:
+            right = calibration.samples and calibration.share_right >= self.options.surely_right
+            if right and evidence.inliers >= self.options.surely_agreeing * evidence.matches:
+                return ""
+            return f"regressed from {evidence.inliers} references, and nothing in the image was measured"
+        few = self._support(hypothesis) < 1.5 * self._least(hypothesis)
+        return f"only {evidence.inliers} matches agree" if few else ""
+
     def _accept(self, hypothesis: Hypothesis) -> Localization:
         vague = self._vagueness(hypothesis, 1 / 3)
-        few = self._support(hypothesis) < 1.5 * self._least(hypothesis)
-        reason = vague or (f"only {hypothesis.evidence.inliers} matches agree" if few else "")
         calibration = self._calibration(hypothesis)
+        reason = vague or self._thin(hypothesis)
         return Localization(
             state=State.DEGRADED if reason else State.LOCALIZED,
             reason=reason,
@@ -207,5 +279,5 @@ def _unrivalled(hypothesis: Hypothesis) -> Hypothesis:
 
 
 def _first(hypotheses: list[Hypothesis], of_scene: bool) -> Hypothesis | None:
-    """The first by scene coordinates, or by any other road."""
-    return next((h for h in hypotheses if (h.method == SCENE) == of_scene), None)
+    """The first by scene coordinates, or by any other road that measures."""
+    return next((h for h in hypotheses if (h.method == SCENE) == of_scene and h.method != REGRESSION), None)

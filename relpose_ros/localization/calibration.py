@@ -26,10 +26,16 @@ CHI2_6_QUANTILES = {0.8: 8.558, 0.9: 10.645, 0.95: 12.592}
 _PRIOR_SAMPLES = 10.0
 """How many held-out references the prior weighs: maps of a handful of images lean on it."""
 
-_GROSS_ROTATION = 0.1
-_GROSS_TRANSLATION = 0.1
-"""Held-out errors beyond these (rad; share of the depth) are wrong poses: the confidence's
-business. A covariance stretched over them would be useless for the right ones."""
+
+class Gross(NamedTuple):
+    """Held-out errors beyond these (rad; share of the depth) are wrong poses: the confidence's
+    business. A covariance stretched over them would be useless for the right ones."""
+
+    rotation: float = 0.1
+    translation: float = 0.1
+
+
+GROSS = Gross()
 
 
 class Sample(NamedTuple):
@@ -46,10 +52,14 @@ class Sample(NamedTuple):
     @property
     def is_gross(self) -> bool:
         """Whether the pose is simply wrong."""
+        return self.is_beyond(GROSS)
+
+    def is_beyond(self, limits: Gross) -> bool:
+        """Whether the error is beyond either limit."""
         error = self.error
         depth = max(self.hypothesis.evidence.depth, 1e-9)
-        turned = float(np.linalg.norm(error[3:])) > _GROSS_ROTATION
-        return turned or float(np.linalg.norm(error[:3])) > _GROSS_TRANSLATION * depth
+        turned = float(np.linalg.norm(error[3:])) > limits.rotation
+        return turned or float(np.linalg.norm(error[:3])) > limits.translation * depth
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,10 @@ class Calibration:
     agree with each other the residual is large, and it says so frame by frame.
     `min_inliers`: support that wrong poses did not reach when references were localized in
     parts of this map that do not show them. `samples`: held-out references used; `coverage_95`
-    and `availability` are theirs, after fitting.
+    and `availability` are theirs, after fitting. `share_right`: of poses with that much support those that
+    were right, where wrong ones reach it too; no confidence exceeds it. `confidence_offset` and
+    `confidence_slope` shape the confidence; `confidence_samples`: poses to whose being right or wrong they
+    were fitted, 0 where they were not (localization/confidence.py).
     """
 
     scale: float = 4.0
@@ -73,6 +86,10 @@ class Calibration:
     samples: int = 0
     coverage_95: float | None = None
     availability: float | None = None
+    share_right: float = 1.0
+    confidence_offset: float = 0.0
+    confidence_slope: float = 1.0
+    confidence_samples: int = 0
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Calibration:
@@ -100,15 +117,27 @@ class Calibration:
     def confidence(self, support: float, rival_inliers: int) -> float:
         """Chance in [0, 1] that a pose with this support is not a wrong one.
 
-        Half at `min_inliers`, rising with the support beyond it, falling with a rival's.
+        A logistic curve in the support beyond `min_inliers` (half of `share_right` there, unless it was
+        fitted) that falls with a rival's support.
         """
-        margin = (support - self.min_inliers) / (0.25 * self.min_inliers)
-        ambiguity = min(rival_inliers / max(support, 1.0), 1.0)
-        return float((1 - ambiguity**2) / (1 + np.exp(-min(margin, 30.0))))
+        evidence = self.confidence_offset + self.confidence_slope * self.margin(support)
+        certain = 1 - ambiguity(support, rival_inliers) ** 2
+        return float(self.share_right * certain / (1 + np.exp(-np.clip(evidence, -30.0, 30.0))))
+
+    def margin(self, support: float) -> float:
+        """Support beyond `min_inliers`, in quarters of it."""
+        return (support - self.min_inliers) / (0.25 * self.min_inliers)
 
 
-def fit_calibration(samples: Sequence[Sample]) -> Calibration:
+def ambiguity(support: float, rival_inliers: int) -> float:
+    """Share (0..1) of a pose's support that a rival elsewhere has."""
+    return min(rival_inliers / max(support, 1.0), 1.0)
+
+
+def fit_calibration(samples: Sequence[Sample], gross: Gross = GROSS) -> Calibration:
     """Fit scale, floors and slope to held-out references, by likelihood, then by coverage.
+
+    Samples beyond `gross` are left out.
 
     The likelihood is that of a Student t with 6 degrees of freedom around the prior (the
     defaults of `Calibration`); then all is stretched so that the upper quantiles of the NEES
@@ -116,7 +145,7 @@ def fit_calibration(samples: Sequence[Sample]) -> Calibration:
     """
     from scipy.optimize import minimize
 
-    usable = [s for s in samples if not s.is_gross]
+    usable = [s for s in samples if not s.is_beyond(gross)]
     prior = Calibration()
     if len(usable) < 3:
         return replace(prior, samples=len(usable))

@@ -49,7 +49,7 @@ def calibrate(
     chance: list[int] = []
     tried = 0
     for index in tracked(chosen.tolist(), progress, "calibrating"):
-        for removed in _held_out(map_, index):
+        for removed in held_out(map_, index):
             tried += 1
             sample = _sample(map_, index, removed, features[index][:limit])
             samples += [sample] if sample is not None else []
@@ -66,7 +66,7 @@ def calibrate(
     return replace(map_, calibration=values)
 
 
-def _held_out(map_: Map, index: int) -> list[NDArray[np.intp]]:
+def held_out(map_: Map, index: int) -> list[NDArray[np.intp]]:
     """Sets of references to remove so that the nearest one left is some way off."""
     pose = map_.reference_poses[index]
     parallax, angle = view_change(map_, pose.translation, pose.rotation[:, 2], map_.depth)
@@ -82,12 +82,21 @@ def _held_out(map_: Map, index: int) -> list[NDArray[np.intp]]:
 
 
 def _sample(map_: Map, index: int, removed: NDArray[np.intp], features: Features) -> Sample | None:
-    found = _best(leave_out(map_, removed.tolist()), map_, index, features)
+    found = best_in(leave_out(map_, removed.tolist()), map_, index, features)
     return Sample(found, map_.reference_poses[index]) if found is not None else None
 
 
 def _chance_support(map_: Map, index: int, features: Features) -> list[int]:
     """Support that a wrong pose gets: this reference in the part of the map that does not show it."""
+    away = elsewhere(map_, index)
+    if away.sum() < 2:
+        return []
+    found = best_in(leave_out(map_, np.flatnonzero(~away).tolist()), map_, index, features)
+    return [found.evidence.inliers] if found is not None else []
+
+
+def elsewhere(map_: Map, index: int) -> NDArray[np.bool_]:
+    """Which references (R,) show nothing of what this one shows, nor anything that looks like it."""
     mine = map_.visible[index]
     shared = np.array([np.isin(v, mine, assume_unique=True).sum() for v in map_.visible])
     shared[index] = 1
@@ -100,14 +109,11 @@ def _chance_support(map_: Map, index: int, features: Features) -> list[int]:
     at_twins = np.zeros(len(map_.landmarks), np.bool_)
     for twin in map_.twins_of.get(index, frozenset()):
         at_twins[map_.visible[twin]] = True
-    away &= [not at_twins[v].any() for v in map_.visible]
-    if away.sum() < 2:
-        return []
-    found = _best(leave_out(map_, np.flatnonzero(~away).tolist()), map_, index, features)
-    return [found.evidence.inliers] if found is not None else []
+    return np.asarray(away & [not at_twins[v].any() for v in map_.visible])
 
 
-def _best(part: Map, whole: Map, index: int, features: Features) -> Hypothesis | None:
+def best_in(part: Map, whole: Map, index: int, features: Features) -> Hypothesis | None:
+    """The best hypothesis for reference `index` of `whole`, by these features, in a `part` of that map."""
     localizer = Localizer(part, options_for("default"), describer=Elsewhere(whole.described_by))
     query = Query.of(features, whole.cameras[index])
     found, _ = localizer.hypotheses(query, localizer.retrieve(whole.global_descriptors[index]))

@@ -10,48 +10,40 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from relpose_ros.errors import ConfigurationError
 from relpose_ros.features.base import Features
 from relpose_ros.features.graph_matching import PairMatcher
-from relpose_ros.features.pruning import Judge, Pruner, size_for
+from relpose_ros.features.pruning import Judge
 from relpose_ros.features.registry import make_extractor
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.localization.arbiter import SCENE, Arbiter
 from relpose_ros.localization.calibration import Calibration
-from relpose_ros.localization.circumstances import with_circumstances
 from relpose_ros.localization.describing import describer_for
+from relpose_ros.localization.graph_road import Regresses
 from relpose_ros.localization.options import LocalizerOptions, matcher_for, options_for
 from relpose_ros.localization.pairwise import RelativePose
-from relpose_ros.localization.query import Neighbour, Query
+from relpose_ros.localization.parts import graph_road_for, pruners_for, scene_road_for
+from relpose_ros.localization.query import Look, Neighbour, Query, nothing_found, too_few_features
 from relpose_ros.localization.relative import RelativeLocalizer
-from relpose_ros.localization.rivals import (
-    Candidate,
-    doubted,
-    filled,
-    judged,
-    rivals_of,
-    separate_places,
-    twin_places,
-)
-from relpose_ros.localization.scene_evidence import check_fits
-from relpose_ros.localization.scene_road import Predicts, SceneRoad, open_predictor
+from relpose_ros.localization.rig import RigLocalizer, of_one
+from relpose_ros.localization.rig_roads import RigRoads
+from relpose_ros.localization.rig_structure import RigStructure
+from relpose_ros.localization.roads import Roads
+from relpose_ros.localization.scene_road import Predicts
 from relpose_ros.localization.structure import StructureLocalizer
 from relpose_ros.maps.bundle import Map
 from relpose_ros.retrieval.describer import Describer, DescriberIdentity, Floats
-from relpose_ros.types import Frame, Hypothesis, Localization
-
-MIN_FEATURES = 20
-"""Fewer keypoints than this is a blank, dark or blown-out image."""
+from relpose_ros.types import Frame, Hypothesis, Localization, RigFrame
 
 
 class Localizer:
     """Localizes frames in a map. One call at a time; make one per thread.
 
-    `options` is a profile's name or LocalizerOptions; `pruner`, `scene`, `describer` and `matcher` take the
-    places of those whose files they name. Raises ConfigurationError when this software lacks the map's
-    feature type, CheckpointError when such a checkpoint is none of a pruner, or none of a matcher for the
-    map's features, or of no scene, or of another one than the map's, or not the describer that the map was
-    made with, MapError when that is not given.
+    `options` is a profile's name or LocalizerOptions; `pruner`, `scene`, `describer`, `matcher` and
+    `regressor` take the places of those whose files they name. Raises ConfigurationError when this software
+    lacks the map's feature type, CheckpointError when such a checkpoint is none of a pruner, or none of a
+    matcher for the map's features, or of no scene, or of another one than the map's, or not the describer
+    that the map was made with, or not the network that its references were described for; MapError when the
+    map needs one that is not given, or lacks what a given one needs.
     """
 
     def __init__(
@@ -62,11 +54,12 @@ class Localizer:
         scene: Predicts | None = None,
         describer: Describer | None = None,
         matcher: PairMatcher | None = None,
+        regressor: Regresses | None = None,
     ) -> None:
         self.map = map_
         self.options = options_for(options) if isinstance(options, str) else options
         self._describer = describer_for(map_, self.options.retrieval, describer)
-        prune = self._pruners(pruner)
+        prune = pruners_for(self.options, pruner)
         self.calibration = Calibration.from_dict(map_.calibration)
         self._extractor = make_extractor(map_.feature, self.options.max_keypoints, self.options.image_scale)
         self._index = map_.retrieval_index
@@ -74,13 +67,23 @@ class Localizer:
         self._structure_pruner = prune["structure"]
         self._matcher = matcher if matcher is not None else matcher_for(self._extractor, self.options)
         self._relative = RelativeLocalizer(map_, self.options.relative, prune["relative"], self._matcher)
-        self._scene = self._scene_road(scene)
-        known = (
-            {SCENE: Calibration.from_dict(self._scene.predictor.scene.calibration)}
-            if self._scene is not None
-            else {}
-        )
+        self._scene = scene_road_for(map_, self.options, scene)
+        self._graph = graph_road_for(map_, self.options, self._structure, regressor)
+        known = self._graph.known.by_road if self._graph is not None else {}
+        if self._scene is not None:
+            known = {**known, SCENE: Calibration.from_dict(self._scene.predictor.scene.calibration)}
         self._arbiter = Arbiter(self.calibration, self.options.arbiter, known)
+        self._roads = Roads(
+            map_,
+            self.options,
+            self._structure,
+            self._relative,
+            self._graph,
+            self._structure_pruner,
+            self._matcher,
+        )
+        common = RigStructure(self._structure, self.calibration, self.options.rig)
+        self._rig = RigLocalizer(RigRoads(self._roads, common), self._arbiter)
         self._threads = ThreadpoolController()
         # Derived once, here: the first frame of a robot must not wait for it.
         _ = map_.visible, map_.seen_from, map_.depth, map_.twins_of
@@ -100,9 +103,47 @@ class Localizer:
         }
         return replace(answer, latency_ms=timings, source=frame.source, stamp=frame.stamp)
 
+    def localize_rig(self, rig: RigFrame) -> Localization:
+        """Like `localize`, for cameras that are fixed to one base, whose pose is the answer.
+
+        Each camera retrieves and is matched for itself; one pose is found over the landmarks that all of
+        them see. A camera that sees nothing, or contradicts the others, is left out, and
+        `Localization.cameras` says so. A rig of one is `localize`, moved to the base.
+        """
+        if len(rig.frames) == 1:
+            return of_one(self.localize(rig.frames[0]), rig)
+        with self._threads.limit(limits=1, user_api="blas"):
+            return self._rig.localize(rig, self._look)
+
+    def _look(self, frame: Frame) -> Look:
+        """All that one camera of a rig has before there is a pose."""
+        start = time.perf_counter()
+        features = self.extract(frame)
+        timings = {"extract": 1e3 * (time.perf_counter() - start)}
+        beside = self._by_scene(frame)
+        timings |= self._scene.timings if self._scene is not None else {}
+        if reason := too_few_features(features):
+            query = self._query(features, frame.camera, frame.image)
+            return Look(query, [], beside, timings, reason)
+        neighbours, ranking, spent = self._retrieved(features, frame.image)
+        query = self._query(features, frame.camera, frame.image, ranking)
+        reason = nothing_found(query, neighbours) if not neighbours else ""
+        return Look(query, neighbours, beside, timings | spent, reason)
+
+    def _query(
+        self,
+        features: Features,
+        camera: Camera,
+        image: NDArray[np.uint8] | None = None,
+        ranking: Sequence[Neighbour] = (),
+    ) -> Query:
+        found = Query.of(features, camera, self.options.seed)
+        return replace(found, image=image, ranking=tuple(ranking))
+
     def extract(self, frame: Frame) -> Features:
-        """Local features of a frame, as the map's feature type has them."""
-        return self._extractor.extract(frame.image)
+        """Local features of a frame, as the map's feature type has them; none where its mask ignores them."""
+        features = self._extractor.extract(frame.image)
+        return features if frame.mask is None else features[frame.shows(features.keypoints)]
 
     @property
     def described_by(self) -> DescriberIdentity:
@@ -130,11 +171,14 @@ class Localizer:
         stages |= {"retrieve": ended - described, "total": ended - start}
         return found, {stage: 1e3 * seconds for stage, seconds in stages.items()}
 
-    def retrieve(self, descriptor: Floats) -> list[Neighbour]:
-        """The references whose global descriptors (G,) are most alike, best first; none to one of zeros."""
+    def retrieve(self, descriptor: Floats, count: int | None = None) -> list[Neighbour]:
+        """The references whose global descriptors (G,) are most alike, best first; none to one of zeros.
+
+        `count` of them; None: as many as the options say.
+        """
         if not descriptor.any():
             return []
-        count = min(self.options.neighbours, len(self.map))
+        count = min(count or self.options.neighbours, len(self.map))
         shortlist = min(4 * count, len(self.map)) if self.options.rerank else count
         index, score = (a[0] for a in self._index.search(descriptor[None], shortlist))
         if self.options.rerank:
@@ -142,7 +186,7 @@ class Localizer:
 
             order, _ = rerank(descriptor, self.map.global_descriptors[index])
             index, score = index[order[:count]], score[order[:count]]
-        return [self._neighbour(int(i), float(s)) for i, s in zip(index, score, strict=True)]
+        return [self._roads.neighbour(int(i), float(s)) for i, s in zip(index, score, strict=True)]
 
     def localize_features(
         self,
@@ -156,12 +200,16 @@ class Localizer:
         `beside`: hypotheses of roads that ask the image itself; `image`: needed where the map's global
         descriptors are learned.
         """
-        if len(features) < MIN_FEATURES:
-            reason = (
-                f"only {len(features)} features in the image ({MIN_FEATURES} are needed): "
-                "it is blank, dark, blown out or blurred"
-            )
+        if reason := too_few_features(features):
             return self._arbiter.decide(list(beside), reason)
+        neighbours, ranking, timings = self._retrieved(features, image)
+        answer = self.localize_with(features, camera, neighbours, beside, image, ranking)
+        return replace(answer, latency_ms={**timings, **answer.latency_ms})
+
+    def _retrieved(
+        self, features: Features, image: NDArray[np.uint8] | None
+    ) -> tuple[list[Neighbour], list[Neighbour], dict[str, float]]:
+        """Neighbours, the ranking that they head where a road asks for more of it, and ms by stage."""
         start = time.perf_counter()
         # The matrices of one frame are small: BLAS threads gain little on an idle machine, and
         # on a busy robot they wait for each other ten times longer than the product takes.
@@ -169,10 +217,9 @@ class Localizer:
             descriptor = self.describe(features, image)
             described = time.perf_counter()
             neighbours = self.retrieve(descriptor)
+            ranking = self.retrieve(descriptor, self._graph.ranked) if self._graph is not None else []
         stages = {"describe": described - start, "retrieve": time.perf_counter() - described}
-        answer = self.localize_with(features, camera, neighbours, beside)
-        timings = {stage: 1e3 * seconds for stage, seconds in stages.items()}
-        return replace(answer, latency_ms={**timings, **answer.latency_ms})
+        return neighbours, ranking, {stage: 1e3 * seconds for stage, seconds in stages.items()}
 
     def localize_with(
         self,
@@ -180,115 +227,41 @@ class Localizer:
         camera: Camera,
         neighbours: list[Neighbour],
         beside: Sequence[Hypothesis] = (),
+        image: NDArray[np.uint8] | None = None,
+        ranking: Sequence[Neighbour] = (),
     ) -> Localization:
-        """Like `localize_features`, against references that were retrieved elsewhere."""
-        query = Query.of(features, camera, self.options.seed)
+        """Like `localize_features`, against references that were retrieved elsewhere.
+
+        `ranking`: more of them, for the road of regression, which asks some that differ.
+        """
+        query = self._query(features, camera, image, ranking)
         with self._threads.limit(limits=1, user_api="blas"):
             hypotheses, timings = self.hypotheses(query, neighbours)
-        answer = self._arbiter.decide([*hypotheses, *beside], _nothing_found(query, neighbours))
+        answer = self._arbiter.decide([*hypotheses, *beside], nothing_found(query, neighbours))
         return replace(answer, latency_ms=timings)
 
     def hypotheses(
         self, query: Query, neighbours: list[Neighbour]
     ) -> tuple[list[Hypothesis], dict[str, float]]:
         """Guesses of all roads taken, with raw covariances, and milliseconds by stage."""
-        places = separate_places(self.map, neighbours)
-        found, timings = self._by_structure(query, places[0])
-        if any(n.index in self.map.twins_of for n in neighbours):
-            start = time.perf_counter()
-            found = self._among_twins(query, places, found)
-            timings["twins"] = 1e3 * (time.perf_counter() - start)
-        if _support(found) < self.options.weak_below:
-            start = time.perf_counter()
-            relative = self._relative.hypotheses(query, places[0])
-            found += [doubted(self.map, h, found) for h in relative]
-            timings["relative"] = 1e3 * (time.perf_counter() - start)
-        return [with_circumstances(self.map, h, query.camera.focal) for h in found], timings
-
-    def _among_twins(
-        self, query: Query, places: list[list[Neighbour]], found: list[Hypothesis]
-    ) -> list[Hypothesis]:
-        """What was found at the first of `places`, and at others that look like it; all judged."""
-        first, options = query.strongest(self.options.first_keypoints), self.options.rivals
-        retrieved = rivals_of(self.map, places)
-        known = [n for place in (places[0], *retrieved) for n in place]
-        others = twin_places(self.map, known, lambda i: self._neighbour(i, 0.0))
-        candidates = [Candidate(h, places[0]) for h in found]
-        for place in [*retrieved, *others][: options.places]:
-            whole = filled(self.map, place, options.references, lambda i: self._neighbour(i, 0.0))
-            candidates += [Candidate(h, whole) for h in self._structure.hypotheses(first, whole)]
-        return judged(self.map, first, candidates, options)
-
-    def _by_structure(
-        self, query: Query, neighbours: list[Neighbour]
-    ) -> tuple[list[Hypothesis], dict[str, float]]:
-        """With the strongest features; where they find too little, with all, the pruner, the matcher."""
-        first = query.strongest(self.options.first_keypoints)
-        tries: list[tuple[Query, Judge | None, PairMatcher | None]] = [(first, None, None)]
-        tries += [(query, None, None)] if len(first.features) < len(query.features) else []
-        tries += [(query, self._structure_pruner, None)] if self._structure_pruner is not None else []
-        tries += [(query, None, self._matcher)] if self._matcher is not None else []
-        found: list[Hypothesis] = []
-        timings: dict[str, float] = {}
-        for tried, pruner, matcher in tries:
-            found = max(found, self._structure.hypotheses(tried, neighbours, pruner, matcher), key=_support)
-            for stage, milliseconds in self._structure.timings.items():
-                timings[stage] = timings.get(stage, 0.0) + milliseconds
-            if _support(found) >= self.options.weak_below:
-                break
-        return found, timings
+        return self._roads.hypotheses(query, neighbours)
 
     def relative_poses(self, frame: Frame, neighbours: list[Neighbour]) -> list[RelativePose]:
-        """Relative poses of a frame's camera to the given references, those that could be found."""
+        """Relative poses of a frame's camera to the given references, those that could be found.
+
+        By the network over graphs where that is the estimator: then nothing is extracted or matched.
+        """
+        if self._graph is not None:
+            return self._graph.relative_poses(frame.image, frame.camera, neighbours)
         query = Query.of(self.extract(frame), frame.camera, self.options.seed)
         return self._relative.relative_poses(query, neighbours)
 
     def neighbour(self, name: str, score: float = 0.0) -> Neighbour:
         """The reference of that name as a neighbour. Raises MapError if the map lacks it."""
-        return self._neighbour(self.map.index_of([name])[0], score)
-
-    def _pruners(self, given: Judge | None) -> dict[str, Judge | None]:
-        """For each road what judges its matches, if anything. Raises ConfigurationError for other roads."""
-        options, roads = self.options, ("structure", "relative")
-        unknown = set(options.pruned_roads) - set(roads)
-        if unknown:
-            raise ConfigurationError(
-                f"pruned_roads: expected some of {', '.join(roads)}, got {', '.join(sorted(unknown))}"
-            )
-        if given is None and options.pruner is not None:
-            size = size_for(options.max_keypoints)
-            # One thread, as for BLAS: on a busy robot more of them wait for each other.
-            given = Pruner(options.pruner, size, options.pruner_threshold, threads=1)
-        return {road: given if road in options.pruned_roads else None for road in roads}
-
-    def _scene_road(self, given: Predicts | None) -> SceneRoad | None:
-        """The road by scene coordinates, if any. Raises CheckpointError if it is not of the map's place."""
-        if given is None and self.options.scene is None:
-            return None
-        predictor = given if given is not None else open_predictor(str(self.options.scene))
-        name = str(self.map.path or self.map.name)
-        check_fits(predictor.scene, predictor.path, self.map.metric, self.map.reference_poses, name)
-        return SceneRoad(predictor, self.options.scene_road, self.options.seed)
+        return self._roads.neighbour(self.map.index_of([name])[0], score)
 
     def _by_scene(self, frame: Frame) -> list[Hypothesis]:
         if self._scene is None:
             return []
         with self._threads.limit(limits=1, user_api="blas"):
             return self._scene.hypotheses(frame)
-
-    def _neighbour(self, index: int, score: float) -> Neighbour:
-        pose = self.map.reference_poses[index]
-        return Neighbour(index, self.map.reference_names[index], score, pose)
-
-
-def _support(hypotheses: list[Hypothesis]) -> int:
-    return max((h.evidence.inliers for h in hypotheses), default=0)
-
-
-def _nothing_found(query: Query, neighbours: list[Neighbour]) -> str:
-    if not neighbours:
-        return "no reference was retrieved"
-    return (
-        f"none of the {len(neighbours)} most similar references shares a consistent geometry with "
-        f"the {len(query.features)} features of this image: it shows something the map does not"
-    )

@@ -13,10 +13,13 @@ from relpose_ros import __version__
 from relpose_ros.datasets.base import Source
 from relpose_ros.errors import ConfigurationError, MapError
 from relpose_ros.localization.describing import describer_for
+from relpose_ros.localization.graph_attach import attached, dropped, extended, images_of
+from relpose_ros.localization.graph_road import Regresses, check_fits, open_regressor
 from relpose_ros.localization.holdout import calibrate
 from relpose_ros.maps import edit
 from relpose_ros.maps.assemble import BuildOptions, Known, assemble
 from relpose_ros.maps.bundle import Map
+from relpose_ros.maps.conditions import of_conditions
 from relpose_ros.maps.extract import FeatureStore, extract_references
 from relpose_ros.maps.stored_index import inherit_index
 from relpose_ros.progress import Progress, silent
@@ -44,9 +47,9 @@ def build_map(
             f"{source.path}: {len(images)} images with a pose in the map split; a map needs at least "
             f"{MIN_REFERENCES}, and a good one some dozens"
         )
-    _check_out(out)
+    check_out(out)
     store = FeatureStore(out)
-    describer = _describer(options)
+    describer, regressor = _describer(options), _regressor(options)
     references, left_out = extract_references(images, options, store, progress, describer)
     if len(references) < MIN_REFERENCES:
         why = next(iter(left_out.values()), "")
@@ -58,7 +61,10 @@ def build_map(
     )
     features = [r.features for r in references]
     map_ = calibrate(map_, features, options.calibration_samples, progress=progress)
-    saved = _finish(map_, out, start)
+    if regressor is not None:
+        used = [image for image in images if image.name not in left_out]
+        map_ = attached(map_, used, features, regressor, options.calibration_samples, progress)
+    saved = finish(map_, out, start)
     store.remove()
     return saved
 
@@ -74,8 +80,10 @@ def add_references(
 
     Only pairs with a new reference are matched, and only new references are described: by the old map's VLAD
     (unless `options.retrain_vlad`), or by what described the old ones, which `options.retrieval` names. The
-    calibration is fitted again, with the stored features standing in for those of the old references.
-    Raises ConfigurationError for `options.retrain_vlad` with a map that has no VLAD.
+    calibration is fitted again, with the stored features standing in for those of the old references. What
+    the old map keeps for a network that regresses relative poses is extended where `options.relpose_gnn`
+    names it, else left out, with a note. Raises ConfigurationError for `options.retrain_vlad` with a map that
+    has no VLAD.
     """
     out, options, start = Path(out), options or BuildOptions(), time.perf_counter()
     old = Map.open(map_path)
@@ -88,32 +96,45 @@ def add_references(
     edit.check_same_unit(old.metric, source.metric, str(map_path), str(source.path))
     if not source.references:
         raise MapError(f"{source.path}: no images with a pose in the map split to add")
-    _check_out(out)
+    check_out(out)
     store = FeatureStore(out)
     options = replace(options, feature=old.feature)
-    describer = describer_for(old, options.retrieval)
+    describer, regressor = describer_for(old, options.retrieval), _regressor(options)
+    if regressor is not None:
+        check_fits(old, regressor)
     fresh, left_out = extract_references(source.references, options, store, progress, describer)
     known = edit.known_references(old)
     references = [*known, *edit.renamed(fresh, taken=set(old.reference_names))]
     vlad = None if options.retrain_vlad else old.vlad
     provenance = {
         **_provenance(source, left_out), "added_to": old.provenance, **_vlad_facts(old, vlad, len(fresh)),
+        **(dropped([old]) if regressor is None else {}),
     }  # fmt: skip
     twins = tuple((i, j) for i, j in old.twins.tolist())
     tracks = Known(tuple(edit.known_matches(old)), len(known), twins, vlad)
     map_ = assemble(references, old.name, old.metric, options, provenance, tracks, progress, old.describer)
     features = [r.features for r in references]
     map_ = calibrate(map_, features, options.calibration_samples, progress=progress)
-    saved = _finish(map_, out, start, old)
+    if regressor is not None:
+        used = [image for image in source.references if image.name not in left_out]
+        map_ = extended([old], map_, used, features, regressor, options.calibration_samples, progress)
+    saved = finish(map_, out, start, old)
     store.remove()
     return saved
 
 
-def remove_references(map_path: str | Path, names: Sequence[str], out: str | Path) -> Map:
-    """A new map without the named references. Raises MapError if a name is unknown."""
+def remove_references(
+    map_path: str | Path, names: Sequence[str], out: str | Path, conditions: Sequence[str] = ()
+) -> Map:
+    """A new map without the named references and without those of the named conditions.
+
+    Raises MapError if a name or a condition is unknown.
+    """
     start = time.perf_counter()
-    _check_out(Path(out))
-    return _finish(edit.without(Map.open(map_path), names), Path(out), start)
+    check_out(Path(out))
+    old = Map.open(map_path)
+    removed = [*names, *(of_conditions(old, conditions) if conditions else ())]
+    return finish(edit.without(old, list(dict.fromkeys(removed))), Path(out), start)
 
 
 def merge_maps(
@@ -128,18 +149,48 @@ def merge_maps(
     learned anew.
     """
     start = time.perf_counter()
-    _check_out(Path(out))
+    check_out(Path(out))
     maps = [Map.open(p) for p in paths]
     options = options or BuildOptions()
     if options.retrieval is not None:
         describer_for(maps[0], options.retrieval)
+    regressor = _regressor(options)
     merged = edit.merged(maps, options, progress)
     features = [merged.reference_features(i) for i in range(len(merged))]
     merged = calibrate(merged, features, options.calibration_samples, progress=progress)
-    return _finish(merged, Path(out), start)
+    if regressor is not None:
+        merged = extended(maps, merged, [], features, regressor, options.calibration_samples, progress)
+    else:
+        merged = replace(merged, provenance={**merged.provenance, **dropped(maps)})
+    return finish(merged, Path(out), start)
 
 
-def _check_out(out: Path) -> None:
+def attach_network(
+    map_path: str | Path,
+    source: Source,
+    checkpoint: str | Path | Regresses,
+    out: str | Path,
+    options: BuildOptions | None = None,
+    progress: Progress = silent,
+) -> Map:
+    """A new map: the one at `map_path`, its references described by a network that regresses relative poses.
+
+    `source` has the images that the map was made of. Calibrated as `calibrate_graph` does it. Raises MapError
+    where `source` lacks an image of the map, or has it elsewhere, or the map has no scale.
+    """
+    out, options, start = Path(out), options or BuildOptions(), time.perf_counter()
+    check_out(out)
+    old, regressor = Map.open(map_path), open_regressor(checkpoint)
+    if not old.metric:
+        raise MapError(f"{map_path}: this map has no scale, and {regressor.path} says metres")
+    images = images_of(old, source)
+    features = [old.reference_features(i) for i in range(len(old))]
+    map_ = attached(old, images, features, regressor, options.calibration_samples, progress)
+    return finish(map_, out, start, old)
+
+
+def check_out(out: Path) -> None:
+    """Raise MapError where a map cannot be written to `out`: before the work, not after it."""
     if not out.parent.is_dir():
         raise MapError(f"{out}: the folder {out.parent} does not exist; make it first")
     if out.is_dir():
@@ -161,6 +212,11 @@ def _describer(options: BuildOptions) -> Describer | None:
     return open_describer(options.retrieval) if options.retrieval is not None else None
 
 
+def _regressor(options: BuildOptions) -> Regresses | None:
+    """What regresses relative poses, where the map is to keep something for it."""
+    return open_regressor(options.relpose_gnn) if options.relpose_gnn is not None else None
+
+
 def _vlad_facts(old: Map, kept: Vlad | None, added: int) -> dict[str, Any]:
     """On how many references the VLAD was learned, and a note where that is few of those there are now."""
     if kept is None:
@@ -175,7 +231,8 @@ def _vlad_facts(old: Map, kept: Vlad | None, added: int) -> dict[str, Any]:
     return facts
 
 
-def _finish(map_: Map, out: Path, start: float, added_to: Map | None = None) -> Map:
+def finish(map_: Map, out: Path, start: float, added_to: Map | None = None) -> Map:
+    """Note when the map was made and how long it took since `start` (`perf_counter`), and write it."""
     provenance = {
         **map_.provenance,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.features.base import Extractor
 from relpose_ros.features.graph_matching import GraphMatcher
 from relpose_ros.geometry.scene_samples import SamplingOptions
 from relpose_ros.localization.arbiter import ArbiterOptions
+from relpose_ros.localization.graph_road import GraphRoadOptions
 from relpose_ros.localization.pairwise import RelativeOptions
+from relpose_ros.localization.rig_agreement import RigOptions
 from relpose_ros.localization.rivals import RivalOptions
 from relpose_ros.localization.scene_road import SceneOptions
 from relpose_ros.localization.structure import StructureOptions
+
+Estimator = Literal["essential", "relpose_gnn"]
+"""By what relative poses are found."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,9 @@ class LocalizerOptions:
     all that it has) and `matcher_keypoints` of an image are what it may cost. `scene`: checkpoint
     of a network of scene coordinates whose pose the arbiter takes beside the others (None: there is none).
     `retrieval`: file of the learned descriptor that the map was built with (`open_describer`; None: VLAD).
+    `relative_estimator`: by what relative poses are found, `essential` (matches, essential matrix) or
+    `relpose_gnn`, the network of `relative_checkpoint` that was attached to the map: then the road of
+    regression (graph_road.py) is taken beside the relative road.
     """
 
     max_keypoints: int = 1500
@@ -50,9 +59,13 @@ class LocalizerOptions:
     matcher_keypoints: int = 1024
     scene: str | Path | None = None
     retrieval: str | Path | None = None
+    relative_estimator: Estimator = "essential"
+    relative_checkpoint: str | Path | None = None
     structure: StructureOptions = field(default_factory=StructureOptions)
     relative: RelativeOptions = field(default_factory=RelativeOptions)
     scene_road: SceneOptions = field(default_factory=SceneOptions)
+    graph_road: GraphRoadOptions = field(default_factory=GraphRoadOptions)
+    rig: RigOptions = field(default_factory=RigOptions)
     rivals: RivalOptions = field(default_factory=RivalOptions)
     arbiter: ArbiterOptions = field(default_factory=ArbiterOptions)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from relpose_ros.features.base import Features
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.types import Hypothesis
+
+MIN_FEATURES = 20
+"""Fewer keypoints than this is a blank, dark or blown-out image."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,18 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Query:
-    """`features` of an image and where its `camera` sees them: `rays` (N, 2) on z = 1."""
+    """`features` of an image and where its `camera` sees them: `rays` (N, 2) on z = 1.
+
+    For roads that look at the whole image: `image`, uint8 grey or BGR, and `ranking`, more references than
+    the neighbours, best first.
+    """
 
     features: Features
     camera: Camera
     rays: NDArray[np.float64]
     seed: int = 0
+    image: NDArray[np.uint8] | None = None
+    ranking: tuple[Neighbour, ...] = ()
 
     @classmethod
     def of(cls, features: Features, camera: Camera, seed: int = 0) -> Query:
@@ -46,7 +56,7 @@ class Query:
         """The same query with its `count` strongest features only."""
         if len(self.features) <= count:
             return self
-        return Query(self.features[:count], self.camera, self.rays[:count], self.seed)
+        return replace(self, features=self.features[:count], rays=self.rays[:count])
 
     def ideal_pixels(self, rays: NDArray[np.float64]) -> NDArray[np.float64]:
         """Rays (N, 2) on z = 1 -> pixels (N, 2) of the camera without its distortion."""
@@ -62,6 +72,39 @@ def covered(pixels: NDArray[np.floating], camera: Camera, cells: int = 6) -> flo
     cell = ((pixels + 0.5) / [camera.width, camera.height] * cells).astype(np.int64)
     cell = np.clip(cell, 0, cells - 1)
     return len(np.unique(cell[:, 0] * cells + cell[:, 1])) / cells**2
+
+
+class Look(NamedTuple):
+    """All that one camera has before there is a pose, with milliseconds by stage.
+
+    `beside`: hypotheses of roads that ask the image itself; `reason`: why the others cannot be taken, or "".
+    """
+
+    query: Query
+    neighbours: list[Neighbour]
+    beside: list[Hypothesis]
+    timings: dict[str, float]
+    reason: str = ""
+
+
+def too_few_features(features: Features) -> str:
+    """Why nothing can be done with so few features, or ""."""
+    if len(features) >= MIN_FEATURES:
+        return ""
+    return (
+        f"only {len(features)} features in the image ({MIN_FEATURES} are needed): "
+        "it is blank, dark, blown out, blurred or masked"
+    )
+
+
+def nothing_found(query: Query, neighbours: Sequence[Neighbour]) -> str:
+    """Why there is no pose where no road found one."""
+    if not neighbours:
+        return "no reference was retrieved"
+    return (
+        f"none of the {len(neighbours)} most similar references shares a consistent geometry with "
+        f"the {len(query.features)} features of this image: it shows something the map does not"
+    )
 
 
 class Road(Protocol):

@@ -15,7 +15,7 @@ from threadpoolctl import ThreadpoolController
 from relpose_ros.localization.arbiter import Arbiter
 from relpose_ros.localization.calibration import Calibration
 from relpose_ros.localization.options import LocalizerOptions, options_for
-from relpose_ros.localization.scene_road import Predicts, SceneRoad, nothing_found, open_predictor
+from relpose_ros.localization.scene_road import Predicts, SceneRoad, nothing_found, open_predictor, unmasked
 from relpose_ros.types import Frame, Localization
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ class SceneLocalizer:
         return replace(answer, latency_ms={"coordinates": predicted, **answer.latency_ms, "total": total})
 
     def coordinates(self, frame: Frame) -> CoordinateMap:
-        """What the network says of a frame's cells."""
-        return self.predictor.predict(frame.image, frame.camera)
+        """What the network says of a frame's cells, but for those that its mask ignores."""
+        return unmasked(self.predictor.predict(frame.image, frame.camera), frame)
 
     def localize_map(self, frame: Frame, cells: CoordinateMap) -> Localization:
         """Like `localize`, from coordinates that were predicted before."""

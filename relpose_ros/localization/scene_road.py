@@ -58,7 +58,7 @@ class SceneRoad:
     def hypotheses(self, frame: Frame) -> list[Hypothesis]:
         """At most one pose; `rival_inliers` is the support of the best pose elsewhere."""
         start = time.perf_counter()
-        cells = self.predictor.predict(frame.image, frame.camera)
+        cells = unmasked(self.predictor.predict(frame.image, frame.camera), frame)
         predicted = time.perf_counter()
         found = self.hypotheses_of(cells, frame.camera)
         ended = time.perf_counter()
@@ -94,6 +94,13 @@ class SceneRoad:
             return best
         sampled = sampled_poses(cells, best, pose, sampling)
         return replace(best, rival=best.support) if is_split(best, sampled, pose, sampling) else best
+
+
+def unmasked(cells: CoordinateMap, frame: Frame) -> CoordinateMap:
+    """The cells of a frame, without rays where its mask ignores them."""
+    if frame.mask is None:
+        return cells
+    return replace(cells, rays=np.where(frame.shows(cells.pixels)[:, None], cells.rays, np.nan))
 
 
 def open_predictor(scene: str | Path | Predicts) -> Predicts:

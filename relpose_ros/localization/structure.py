@@ -15,7 +15,7 @@ from relpose_ros.geometry.covariance import clustered_covariance, image_blocks
 from relpose_ros.geometry.refinement import Correspondences, refine_pose
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.geometry.robust import RansacOptions, RobustPose, absolute_pose
-from relpose_ros.localization.graph_matches import instead_of_nearest, to_landmarks
+from relpose_ros.localization.graph_matches import LandmarkMatches, instead_of_nearest, to_landmarks
 from relpose_ros.localization.landmark_pruning import credible
 from relpose_ros.localization.query import Neighbour, Query
 from relpose_ros.maps.bundle import Map
@@ -40,6 +40,31 @@ class StructureOptions:
     judges: int = 3
 
 
+@dataclass(frozen=True)
+class Sighting:
+    """A query's features and the landmarks that its neighbours see, matched.
+
+    `landmarks` (L,) ascending; `nearest` among them; `tentative`: features whose match may be right; `kept`:
+    those that the solver sees. `plain`: the same without the matcher that took part, if one did.
+    """
+
+    query: Query
+    neighbours: list[Neighbour]
+    landmarks: Index
+    nearest: NearestNeighbours
+    tentative: Index
+    kept: Index
+    plain: Sighting | None = None
+
+    def unexplained(self, inliers: Index, chosen: Index) -> Index:
+        """Tentative matches that neither the solver (`inliers` of `kept`) nor a pose (`chosen`) explains.
+
+        What was pruned may be another place's: only what agrees with the pose is not looked at.
+        """
+        explained = np.concatenate([inliers, np.setdiff1d(chosen, self.kept)])
+        return np.setdiff1d(self.tentative, explained, assume_unique=True)
+
+
 @dataclass
 class StructureLocalizer:
     """The road through the landmarks. `timings` holds the last query's milliseconds by stage."""
@@ -61,33 +86,44 @@ class StructureLocalizer:
         of a rival, are counted over all of them, so they mean what they mean without it. With a `matcher` the
         solver sees its matches, and the features that it matched have its landmark in place of the nearest.
         """
+        return self.hypotheses_of(self.look(query, neighbours, pruner, matcher))
+
+    def hypotheses_of(self, sighting: Sighting) -> list[Hypothesis]:
+        """Like `hypotheses`, from matches that were made before."""
+        if len(sighting.kept) < self.options.min_matches:
+            return []
         start = time.perf_counter()
-        landmarks = self._candidates(neighbours)
-        nearest = nearest_neighbours(query.features.descriptors, self.map.landmarks.descriptors[landmarks])
-        tentative = nearest.passing(self.options.ratio)
-        matched = time.perf_counter()
-        self.timings = {"match": 1e3 * (matched - start), "solve": 0.0, "refine": 0.0}
-        plain = nearest, tentative
-        if matcher is not None and len(landmarks):
-            nearest, kept = self._by_matcher(query, neighbours, landmarks, nearest, matcher)
-            tentative = np.union1d(tentative, kept)
-        elif len(tentative) < self.options.min_matches:
-            return []
-        else:
-            kept = self._pruned(query, neighbours, landmarks, nearest, tentative, pruner)
-        if len(kept) < self.options.min_matches:
-            return []
-        pruned = time.perf_counter()
-        robust = self._solve(query, landmarks, nearest, kept)
+        robust = self._solve(sighting)
         solved = time.perf_counter()
-        self.timings["solve"] = 1e3 * (solved - pruned)
+        self.timings["solve"] = 1e3 * (solved - start)
         if robust is None or robust.inliers.sum() < self.options.min_matches:
             return []
-        found = self._refine(query, neighbours, landmarks, nearest, tentative, kept, robust)
-        if found is not None and matcher is not None:
-            found = self._with_rival_of_nearest(found, query, landmarks, *plain)
+        found = self._refine(sighting, robust)
+        if found is not None and sighting.plain is not None:
+            found = self._with_rival_of_nearest(found, sighting.plain)
         self.timings["refine"] = 1e3 * (time.perf_counter() - solved)
         return [found] if found is not None else []
+
+    def look(
+        self,
+        query: Query,
+        neighbours: list[Neighbour],
+        pruner: Judge | None = None,
+        matcher: PairMatcher | None = None,
+    ) -> Sighting:
+        """Match a query with the landmarks that its neighbours see."""
+        start = time.perf_counter()
+        landmarks = self._candidates(neighbours)
+        known = self.map.landmarks.descriptors[landmarks]
+        nearest = nearest_neighbours(query.features.descriptors, known)
+        tentative = nearest.passing(self.options.ratio)
+        seen = Sighting(query, neighbours, landmarks, nearest, tentative, tentative)
+        self.timings = {"match": 1e3 * (time.perf_counter() - start), "solve": 0.0, "refine": 0.0}
+        if matcher is not None and len(landmarks):
+            return self._by_matcher(seen, matcher)
+        if pruner is None or len(tentative) < self.options.min_matches:
+            return seen
+        return self._pruned(seen, pruner)
 
     def _candidates(self, neighbours: list[Neighbour]) -> NDArray[np.int32]:
         if not neighbours:
@@ -97,146 +133,129 @@ class StructureLocalizer:
             seen[self.map.visible[neighbour.index]] = True
         return np.flatnonzero(seen).astype(np.int32)
 
-    def _pruned(
-        self,
-        query: Query,
-        neighbours: list[Neighbour],
-        landmarks: Index,
-        nearest: NearestNeighbours,
-        tentative: Index,
-        pruner: Judge | None,
-    ) -> Index:
-        """The tentative matches that the pruner, if there is one, lets through."""
-        if pruner is None:
-            return tentative
+    def _pruned(self, seen: Sighting, pruner: Judge) -> Sighting:
+        """With those of the tentative matches that the pruner lets through."""
         start = time.perf_counter()
-        judges = neighbours[: self.options.judges]
-        may_be = credible(self.map, query, judges, landmarks[nearest.index], nearest, pruner)
+        judges = seen.neighbours[: self.options.judges]
+        known = seen.landmarks[seen.nearest.index]
+        may_be = credible(self.map, seen.query, judges, known, seen.nearest, pruner)
         self.timings["prune"] = 1e3 * (time.perf_counter() - start)
-        return tentative[may_be[tentative]]
+        return replace(seen, kept=seen.tentative[may_be[seen.tentative]])
 
-    def _by_matcher(
-        self,
-        query: Query,
-        neighbours: list[Neighbour],
-        landmarks: Index,
-        nearest: NearestNeighbours,
-        matcher: PairMatcher,
-    ) -> tuple[NearestNeighbours, Index]:
-        """The nearest landmarks with the matcher's in their place where it has one, and which these are."""
+    def _by_matcher(self, seen: Sighting, matcher: PairMatcher) -> Sighting:
+        """The nearest landmarks with the matcher's in their place where it has one."""
         start = time.perf_counter()
-        matches = to_landmarks(self.map, query, neighbours, matcher, self.options.judges)
-        known = self.map.landmarks.descriptors
-        nearest = instead_of_nearest(nearest, matches, landmarks, query.features.descriptors, known)
+        matches = to_landmarks(self.map, seen.query, seen.neighbours, matcher, self.options.judges)
         self.timings["graph"] = 1e3 * (time.perf_counter() - start)
-        return nearest, matches.features
+        return self.matched_by(seen, matches)
 
-    def _with_rival_of_nearest(
-        self,
-        found: Hypothesis,
-        query: Query,
-        landmarks: Index,
-        nearest: NearestNeighbours,
-        tentative: Index,
-    ) -> Hypothesis:
+    def matched_by(self, seen: Sighting, matches: LandmarkMatches) -> Sighting:
+        """With matches made otherwise, to landmarks that the neighbours see, in place of the nearest."""
+        features, known = seen.query.features.descriptors, self.map.landmarks.descriptors
+        nearest = instead_of_nearest(seen.nearest, matches, seen.landmarks, features, known)
+        tentative = np.union1d(seen.tentative, matches.features)
+        return replace(seen, nearest=nearest, tentative=tentative, kept=matches.features, plain=seen)
+
+    def _with_rival_of_nearest(self, found: Hypothesis, plain: Sighting) -> Hypothesis:
         """What a matcher found, doubted also by what the nearest landmarks say for another place."""
-        own = self._agreeing(query, landmarks, nearest, found.map_from_camera)
-        left = np.setdiff1d(tentative, own, assume_unique=True)
+        own = self.agreeing(plain, found.map_from_camera)
+        left = np.setdiff1d(plain.tentative, own, assume_unique=True)
         pose, evidence = found.map_from_camera, found.evidence
-        rival = self._rival(query, landmarks, nearest, left, pose, evidence.inliers)
+        rival = self._rival(plain, left, pose, evidence.inliers)
         evidence = replace(evidence, rival_inliers=max(rival, evidence.rival_inliers))
         return replace(found, evidence=evidence)
 
-    def _solve(
-        self, query: Query, landmarks: Index, nearest: NearestNeighbours, tentative: Index
-    ) -> RobustPose | None:
-        points = self.map.landmarks.points[landmarks[nearest.index[tentative]]]
-        options = RansacOptions(self.options.max_error_px, seed=query.seed)
-        return absolute_pose(query.rays[tentative], points, query.camera.focal, options)
+    def _solve(self, seen: Sighting) -> RobustPose | None:
+        options = RansacOptions(self.options.max_error_px, seed=seen.query.seed)
+        points = self.points(seen, seen.kept)
+        return absolute_pose(seen.query.rays[seen.kept], points, seen.query.camera.focal, options)
 
-    def _refine(
-        self,
-        query: Query,
-        neighbours: list[Neighbour],
-        landmarks: Index,
-        nearest: NearestNeighbours,
-        tentative: Index,
-        kept: Index,
-        robust: RobustPose,
-    ) -> Hypothesis | None:
-        chosen = self._agreeing(query, landmarks, nearest, robust.pose)
+    def _refine(self, seen: Sighting, robust: RobustPose) -> Hypothesis | None:
+        near = self.nearby(seen, robust.pose)
+        if near is None:
+            return None
+        found, chosen = near
+        left = seen.unexplained(seen.kept[robust.inliers], chosen)
+        rival = self._rival(seen, left, found.map_from_camera, len(chosen))
+        return replace(found, evidence=replace(found.evidence, rival_inliers=rival))
+
+    def nearby(self, seen: Sighting, start: Rigid) -> tuple[Hypothesis, Index] | None:
+        """The pose that the features near `start` speak for, and these features; no rival is looked for."""
+        chosen = self.agreeing(seen, start)
         if len(chosen) < self.options.min_matches:
             return None
-        seen = self._correspondences(query, landmarks[nearest.index[chosen]], chosen)
-        pose, line, weight = refine_pose(robust.pose, seen)
+        known = self.correspondences(seen, chosen)
+        pose, line, weight = refine_pose(start, known)
         inlier = line.squared < self.options.gate_sigma**2
         if inlier.sum() < self.options.min_matches:
             return None
-        blocks = image_blocks(seen.rays[inlier])
+        blocks = image_blocks(known.rays[inlier])
         covariance = clustered_covariance(line[inlier], blocks, weight[inlier])
-        # What was pruned may be another place's: only what agrees with this pose is not looked at.
-        explained = np.concatenate([kept[robust.inliers], np.setdiff1d(chosen, kept)])
-        left = np.setdiff1d(tentative, explained, assume_unique=True)
-        rival = self._rival(query, landmarks, nearest, left, pose, len(chosen))
+        keypoints = seen.query.features.keypoints[chosen]
         evidence = Evidence(
             inliers=int(inlier.sum()),
-            matches=len(tentative),
-            spread=query.spread(query.features.keypoints[chosen[inlier]]),
+            matches=len(seen.tentative),
+            spread=seen.query.spread(keypoints[inlier]),
             residual_px=float(np.median(np.sqrt(line.squared[inlier]))),
-            rival_inliers=rival,
         )
-        landmark_of = landmarks[nearest.index[chosen]]
-        matches = Matches(
-            query.features.keypoints[chosen].astype(float), self.map.landmarks.points[landmark_of], inlier
-        )
-        names = tuple(n.name for n in neighbours)
-        return Hypothesis(pose, covariance, evidence, "structure", names, matches)
+        matches = Matches(keypoints.astype(float), known.points, inlier)
+        names = tuple(n.name for n in seen.neighbours)
+        return Hypothesis(pose, covariance, evidence, "structure", names, matches), chosen
 
-    def _correspondences(self, query: Query, landmarks: Index, chosen: Index) -> Correspondences:
-        known = self.map.landmarks
+    def correspondences(self, seen: Sighting, chosen: Index) -> Correspondences:
+        """Some features of a query, each with its landmark."""
+        known, landmarks = self.map.landmarks, seen.landmarks[seen.nearest.index[chosen]]
+        focal = seen.query.camera.focal
         return Correspondences(
-            query.rays[chosen], known.points[landmarks], known.covariances[landmarks], query.camera.focal
+            seen.query.rays[chosen], known.points[landmarks], known.covariances[landmarks], focal
         )
 
-    def _agreeing(self, query: Query, landmarks: Index, nearest: NearestNeighbours, pose: Rigid) -> Index:
+    def points(self, seen: Sighting, chosen: Index) -> NDArray[np.float64]:
+        """Where the landmarks (N, 3) of some features are."""
+        return self.map.landmarks.points[seen.landmarks[seen.nearest.index[chosen]]]
+
+    def agreeing(self, seen: Sighting, pose: Rigid) -> Index:
         """Features whose nearest landmark projects onto them, whatever the ratio test said.
 
         One feature per landmark: the nearest in descriptor.
         """
-        points = self.map.landmarks.points[landmarks[nearest.index]]
+        query, nearest = seen.query, seen.nearest
+        points = self.points(seen, np.arange(len(nearest.index)))
         local = (points - pose.translation) @ pose.rotation
         with np.errstate(divide="ignore", invalid="ignore"):
             error = np.abs(local[:, :2] / local[:, 2:] - query.rays).max(axis=1)
         close = (local[:, 2] > 0) & (error * query.camera.focal < self.options.max_error_px)
         # Nobody sees a wall from its back: a mirror image, and a flip of a flat scene, would.
         towards = pose.translation - points
-        facing = (towards * self.map.seen_from[landmarks[nearest.index]]).sum(axis=1)
+        facing = (towards * self.map.seen_from[seen.landmarks[nearest.index]]).sum(axis=1)
         close &= facing > _BEHIND * np.linalg.norm(towards, axis=1)
         chosen = np.flatnonzero(close)
         chosen = chosen[np.argsort(nearest.distance[chosen], kind="stable")]
         _, first = np.unique(nearest.index[chosen], return_index=True)
         return np.sort(chosen[first])
 
-    def _rival(
-        self,
-        query: Query,
-        landmarks: Index,
-        nearest: NearestNeighbours,
-        left: Index,
-        pose: Rigid,
-        support: int,
-    ) -> int:
+    def _rival(self, seen: Sighting, left: Index, pose: Rigid, support: int) -> int:
         """Support of the best pose that explains what the first one does not.
 
         0 without looking when too little is left over to make the first one doubtful.
         """
-        if len(left) < max(2 * self.options.min_matches, support // 4):
+        if not self.may_hide_rival(len(left), support):
             return 0
-        points = self.map.landmarks.points[landmarks[nearest.index[left]]]
-        options = RansacOptions(self.options.max_error_px, 30, 200, query.seed)
-        rival = absolute_pose(query.rays[left], points, query.camera.focal, options)
-        if rival is None:
+        points, focal = self.points(seen, left), seen.query.camera.focal
+        rival = absolute_pose(seen.query.rays[left], points, focal, self.rival_search(seen.query.seed))
+        if rival is None or self.is_same_place(pose, rival.pose):
             return 0
-        distance, angle = pose.distance_to(rival.pose)
-        same = distance < 0.05 * max(self.map.depth, 1e-9) and angle < np.deg2rad(5)
-        return 0 if same else int(rival.inliers.sum())
+        return int(rival.inliers.sum())
+
+    def may_hide_rival(self, left: int, support: int) -> bool:
+        """Whether so many matches that a pose does not explain could make it doubtful."""
+        return left >= max(2 * self.options.min_matches, support // 4)
+
+    def rival_search(self, seed: int) -> RansacOptions:
+        """How long to look for a pose elsewhere."""
+        return RansacOptions(self.options.max_error_px, 30, 200, seed)
+
+    def is_same_place(self, pose: Rigid, other: Rigid, turn: float = np.deg2rad(5)) -> bool:
+        """Whether two poses are too near to be rivals: within 5 % of the map's depth, and `turn` (rad)."""
+        distance, angle = pose.distance_to(other)
+        return bool(distance < 0.05 * max(self.map.depth, 1e-9) and angle < turn)

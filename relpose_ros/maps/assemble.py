@@ -33,7 +33,8 @@ class BuildOptions:
     references each one is matched with; `vlad_clusters`, `global_dimension`: retrieval;
     `calibration_samples`: references held out to calibrate, at most; `seed`. `retrieval`: file of a
     learned descriptor (`open_describer`) in place of VLAD; `retrain_vlad`: whether added references
-    make a new VLAD.
+    make a new VLAD. `relpose_gnn`: checkpoint of a network that regresses relative poses, for which each
+    reference is described.
     """
 
     feature: str = "rootsift64"
@@ -45,6 +46,7 @@ class BuildOptions:
     calibration_samples: int = 60
     retrieval: str | Path | None = None
     retrain_vlad: bool = False
+    relpose_gnn: str | Path | None = None
     condition: str = ""
     seed: int = 0
 

@@ -15,11 +15,15 @@ from relpose_ros.features.base import Features
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.geometry.triangulation import Observations
+from relpose_ros.maps.graph_rows import GraphFeatures
 from relpose_ros.retrieval.describer import DescriberIdentity, vlad_identity
 from relpose_ros.retrieval.index import DescriptorIndex
 from relpose_ros.retrieval.vlad import Vlad
 
 Array = NDArray[np.float64]
+
+UNNAMED = "(unnamed)"
+"""How the condition of references that were given none is listed."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ class Map:
     and global descriptors lie in its file: rows are read, and checked, when they are indexed (MapError if
     they are damaged). `metric` is False where the source's unit is not the
     metre. `calibration` is read by the localizer. `twins` (P, 2): pairs
-    of references that look alike and show different places (maps/aliases.py).
+    of references that look alike and show different places (maps/aliases.py). `graph`: the references as a
+    network that regresses relative poses sees them, where one was attached.
     """
 
     name: str
@@ -77,6 +82,7 @@ class Map:
     path: Path | None = None
     describer: DescriberIdentity | None = None
     twins: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 2), np.int32))
+    graph: GraphFeatures | None = None
 
     @classmethod
     def open(cls, path: str | Path) -> Map:
@@ -215,7 +221,8 @@ class Map:
             "feature": self.feature,
             "descriptor": self.described_by.name,
             "describer": self.described_by.to_dict(),
-            "conditions": sorted(set(self.conditions)),
+            "relpose_gnn": None if self.graph is None else self.graph.info(),
+            "conditions": {c or UNNAMED: self.conditions.count(c) for c in sorted(set(self.conditions))},
             "depth": self.depth,
             "reference_distance": self.reference_distance,
             "calibration": self.calibration,

@@ -98,10 +98,9 @@ def extract_references(
             left_out[image.name] = str(error)
             continue
         assert image.map_from_camera is not None
+        condition = options.condition or image.condition
         references.append(
-            Reference(
-                image.name, image.camera, image.map_from_camera, features, options.condition, descriptor
-            )
+            Reference(image.name, image.camera, image.map_from_camera, features, condition, descriptor)
         )
     return references, left_out
 

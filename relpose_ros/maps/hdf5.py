@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from relpose_ros.maps.seal import SEAL_BYTES
 from relpose_ros.maps.table import rows_per_block
 
-PLAIN = ("references/global_descriptor", "index/signature")
-"""Datasets that are not deflated: single rows are read from the first, the second is as good as random."""
+PLAIN = ("references/global_descriptor", "graph/descriptor", "index/signature")
+"""Datasets that are not deflated: single rows are read from the first two, the third is as good as random."""
 
 
 def write_hdf5(path: Path, arrays: Mapping[str, NDArray[Any]], about: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from relpose_ros.maps.blocks import BlockFile
 from relpose_ros.maps.bundle import Landmarks, Map
+from relpose_ros.maps.graph_rows import DESCRIPTORS
 from relpose_ros.maps.landmark_rows import DERIVED, covariances_of, descriptors_of
 from relpose_ros.maps.rows import StoredFeatures, StoredRows, StoredSightings
 
@@ -51,6 +52,13 @@ def stored_descriptors(file: BlockFile) -> Descriptors:
     """Global descriptors that are read when their rows are asked for."""
     rows = StoredRows(file, "references/global_descriptor", lambda rows: rows.astype(np.float32))
     return cast("Descriptors", rows)
+
+
+def stored_graph(file: BlockFile) -> Descriptors | None:
+    """Descriptors for a network over graphs, read when their rows are asked for; None: there are none."""
+    if DESCRIPTORS not in file:
+        return None
+    return cast("Descriptors", StoredRows(file, DESCRIPTORS, lambda rows: rows.astype(np.float32)))
 
 
 def remember_derived(map_: Map, file: BlockFile, about: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ def leave_out(map_: Map, removed: Sequence[int]) -> Map:
         landmarks=landmarks,
         global_descriptors=map_.global_descriptors[kept],
         twins=_twins_left(map_.twins, gone),
+        graph=None if map_.graph is None else map_.graph.of(kept),
     )
 
 

@@ -26,6 +26,8 @@ from relpose_ros.maps import lazy as parts
 from relpose_ros.maps.blocks import BlockFile
 from relpose_ros.maps.bundle import Landmarks, Map, ReferenceFeatures
 from relpose_ros.maps.camera_rows import camera_rows, cameras_of
+from relpose_ros.maps.graph_rows import DESCRIPTORS as GRAPH_DESCRIPTORS
+from relpose_ros.maps.graph_rows import GraphFeatures
 from relpose_ros.maps.hdf5 import plain_value, write_hdf5
 from relpose_ros.maps.landmark_rows import covariances_of, derived_about, derived_arrays, landmark_arrays
 from relpose_ros.maps.rows import SUBPIXEL, pixels
@@ -105,6 +107,7 @@ def _read(path: Path, lazy: bool | None) -> Map:
         landmarks = parts.stored_landmarks(file)
         features = parts.stored_features(file, landmarks)
         opened = _assembled(arrays, about, landmarks, features, parts.stored_descriptors(file))
+        opened = _with_graph(opened, about, parts.stored_graph(file))
     else:
         opened = _from_arrays({name: arrays[name] for name in arrays}, about)
     opened = replace(opened, path=path)
@@ -125,6 +128,7 @@ def map_about(map_: Map) -> dict[str, Any]:
         "calibration": json.dumps(map_.calibration),
         "provenance": json.dumps({**map_.provenance, "schema_version": SCHEMA_VERSION}),
         **({} if map_.describer is None else {"describer": json.dumps(map_.describer.to_dict())}),
+        **({} if map_.graph is None else map_.graph.about()),
     }
 
 
@@ -152,6 +156,7 @@ def map_arrays(map_: Map) -> dict[str, NDArray[Any]]:
         "keypoints/descriptor": quantize(descriptors[landmarks < 0]),
         **landmark_arrays(map_, origin),
         **({} if map_.vlad is None else _vlad_arrays(map_.vlad)),
+        **({} if map_.graph is None else map_.graph.arrays()),
     }
 
 
@@ -174,7 +179,15 @@ def _described_by(arrays: Arrays, about: dict[str, Any]) -> dict[str, Any]:
 def _from_arrays(arrays: Arrays, about: dict[str, Any]) -> Map:
     landmarks = _landmarks(arrays)
     descriptors = arrays[DESCRIPTORS].astype(np.float32)
-    return _assembled(arrays, about, landmarks, _features(arrays, landmarks), descriptors)
+    opened = _assembled(arrays, about, landmarks, _features(arrays, landmarks), descriptors)
+    rows = arrays[GRAPH_DESCRIPTORS].astype(np.float32) if GRAPH_DESCRIPTORS in arrays else None
+    return _with_graph(opened, about, rows)
+
+
+def _with_graph(opened: Map, about: dict[str, Any], rows: NDArray[np.float32] | None) -> Map:
+    """With the optional descriptors of a network over graphs."""
+    graph = None if rows is None else GraphFeatures.stored(about, rows, len(opened))
+    return replace(opened, graph=graph)
 
 
 def _assembled(

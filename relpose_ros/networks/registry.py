@@ -58,6 +58,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "relpose_gnn.r3": Architecture("relpose_gnn.model:RelPoseGNN", families.R3.parameters),
     "relpose_gnn.r2": Architecture("relpose_gnn.model:RelPoseGNN", families.R2.parameters),
     "relpose_gnn.r1": Architecture("relpose_gnn.model:RelPoseGNN", families.R1.parameters),
+    "relpose_gnn.robot": Architecture("relpose_gnn.robot:RobotRelPoseGNN"),
     # --- imp: IMP and EIMP (specs/imp.md)
     "imp.gm": Architecture("imp.graph_matcher:GM", bfloat16=MATCHED),
     "imp.gm_sift": Architecture("imp.graph_matcher:GM", {"descriptor_size": 128}, bfloat16=MATCHED),

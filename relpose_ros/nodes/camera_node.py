@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import traceback
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
 from builtin_interfaces.msg import Time
-from rclpy.clock import Clock
-from rclpy.clock_type import ClockType
-from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from relpose_msgs.msg import NodeState
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from relpose_ros.datasets.camera_files import read_camera
 from relpose_ros.errors import CameraError, ImageError, RelposeError
-from relpose_ros.nodes.camera_info import CameraInfoBuffer, CameraSource, FixedCamera, NoCameraInfoError
+from relpose_ros.nodes.camera_info import FixedCamera, NoCameraInfoError
+from relpose_ros.nodes.complaints import Complaints
 from relpose_ros.nodes.diagnostics import Diagnostics
 from relpose_ros.nodes.health import Health, Level
-from relpose_ros.nodes.images import image_from_message
-from relpose_ros.nodes.messages import nanoseconds, seconds
-from relpose_ros.nodes.parameters import Parameter, declare
-from relpose_ros.nodes.stamps import StampCheck
+from relpose_ros.nodes.intake import ImageMessage, Intake
+from relpose_ros.nodes.lifecycle import LIFE_PARAMETERS, ManagedNode
+from relpose_ros.nodes.messages import nanoseconds
+from relpose_ros.nodes.node_state import StatePublisher
+from relpose_ros.nodes.parameters import Parameter
 from relpose_ros.nodes.worker import NewestWorker
 from relpose_ros.types import Frame
 
-ImageMessage: TypeAlias = Image | CompressedImage
-
 PARAMETERS = (
+    *LIFE_PARAMETERS,
     Parameter("image_transport", "raw", "how images arrive: topic `image` raw, or `image/compressed`",
               choices=("raw", "compressed")),
     Parameter("qos_reliability", "best_effort", "reliability asked of the camera's publishers; best_effort "
@@ -35,7 +35,7 @@ PARAMETERS = (
     Parameter("camera_file", "", "camera-info YAML used instead of the topic `camera_info`"),
     Parameter("image_is_rectified", False, "images are rectified: take intrinsics from P of CameraInfo"),
     Parameter("camera_frame_id", "", "frame of the camera if the image's frame_id is missing or wrong"),
-    Parameter("diagnostics_period", 1.0, "seconds between diagnostics", range=(0.05, 60.0)),
+    Parameter("diagnostics_period", 1.0, "seconds between diagnostics", range=(0.05, 60.0), fixed=True),
 )  # fmt: skip
 """Parameters of every node that takes images."""
 
@@ -46,48 +46,88 @@ SILENCE = 2.0
 """Seconds without an image after which diagnostics warn."""
 
 
-class CameraNode(Node):
-    """Base of the nodes. A subclass loads what it needs, then calls `start`, and fills `process`.
+class CameraNode(ManagedNode):
+    """Base of the nodes. A subclass fills `load`, `warm_up` and `process`.
 
-    A message never ends the node: what is wrong with it is counted, shown in diagnostics and
-    logged (throttled). Raises ConfigurationError or CameraError at construction when a parameter
-    cannot be used.
+    A message never ends the node: what is wrong with it is counted, shown in diagnostics and logged once.
+    Frames are worked on in a thread of their own, so that services, heart-beats and the clock never wait for
+    one. Raises ConfigurationError at construction when a parameter cannot be used.
     """
 
+    nothing_known = NodeState.NONE
+    """What `~/state` says of the localization before the first answer."""
+
     def __init__(self, name: str, parameters: Sequence[Parameter] = ()) -> None:
-        super().__init__(name)
-        self.settings = declare(self, (*PARAMETERS, *parameters))
+        super().__init__(name, (*PARAMETERS, *parameters))
         self.health = Health()
-        self._stamps = StampCheck()
+        self.complaints = Complaints(self.health, self.get_logger())
+        self.state = StatePublisher(self)
         self._seen_errors: set[str] = set()
         self._received_before = 0
-        self._infos = CameraInfoBuffer(rectified=self.settings["image_is_rectified"])
-        self._cameras: CameraSource = self._camera_source()
         self._worker: NewestWorker[ImageMessage] | None = None
+        self._fixed: FixedCamera | None = None
+        period = self.settings["diagnostics_period"]
+        self._diagnostics = Diagnostics(self, self.health, self.complaints, period, self._topics_to_count)
+        self._intake = self._new_intake()
+        self.lifecycle_changed()
+
+    def load(self) -> None:
+        """Load and check what is needed and open publishers. May raise."""
+
+    def warm_up(self) -> None:
+        """Work on one made-up frame, in the worker's thread. May raise."""
 
     def process(self, frame: Frame, message: ImageMessage) -> None:
-        """Work on one frame, in the worker thread. May raise; RelposeError counts as a bad frame."""
+        """Work on one frame, in the worker's thread. May raise; RelposeError counts as a bad frame."""
         raise NotImplementedError
 
-    def forget(self) -> None:
-        """Time has jumped back: a subclass drops what it remembers by time."""
+    def forget(self, reason: str) -> None:
+        """What is remembered by time is worth nothing from here on."""
 
-    def start(self) -> None:
-        """Begin to listen. Called last, so that nothing arrives before the node is ready."""
+    def configure(self) -> None:
+        """Load, and make the worker."""
+        path = self.settings["camera_file"]
+        self._fixed = FixedCamera(read_camera(path)) if path else None
+        self.load()
         self._worker = NewestWorker(self._work, lambda: self.health.count("dropped"), self.unexpected)
-        if not self.settings["camera_file"]:
-            self.create_subscription(CameraInfo, "camera_info", self._on_info, self.camera_qos(INFO_DEPTH))
-        self._subscribe_images(self.camera_qos(1))
-        self._diagnostics = Diagnostics(
-            self, self.health, self.settings["diagnostics_period"], self.listened_to()
-        )
-        self.create_timer(SILENCE, self._watch_silence, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.while_configured.callback(self._end_worker)  # last in, first out: before what it works with
+
+    def activate(self) -> None:
+        """Warm up, then listen."""
+        self._intake = self._new_intake()
+        self.between_frames(self.warm_up).result()
+        self.listen()
+
+    def listen(self) -> None:
+        """Begin to listen. Called last, so that nothing arrives before the node is ready."""
+        if self._fixed is None:
+            self.open_subscription(CameraInfo, "camera_info", self._on_info, self.camera_qos(INFO_DEPTH))
+        kind = CompressedImage if self.settings["image_transport"] == "compressed" else Image
+        self.open_subscription(kind, self.image_topic(), self._on_image, self.camera_qos(1))
+        self.open_timer(SILENCE, self.watch)
+        self.while_active.callback(self._discard)
         self.get_logger().info(f"listening to {self.image_topic()}")
 
-    def stop(self) -> None:
-        """Let the frame in work finish and end the thread; then the node can be destroyed."""
-        if self._worker is not None and not self._worker.stop():
-            self.get_logger().warning("the frame in work did not finish in time")
+    def between_frames(self, job: Callable[[], None]) -> Future[None]:
+        """Do something in the worker's thread, when no frame is in work; cancelled by a cleanup."""
+        if self._worker is None:
+            cancelled: Future[None] = Future()
+            cancelled.cancel()
+            return cancelled
+        return self._worker.between(job)
+
+    def lifecycle_changed(self, problem: str = "") -> None:
+        """Say it on ~/state and in diagnostics."""
+        self.health.mood = "working" if self.is_active else self.lifecycle
+        self.health.note("lifecycle", self.lifecycle)
+        if problem:
+            self.health.problem("lifecycle", Level.ERROR, problem, math.inf)
+        else:
+            self.health.solved("lifecycle")
+        reason = problem or ("no answer yet" if self.is_active else self.lifecycle)
+        if self.nothing_known == NodeState.NONE:
+            reason = problem
+        self.state.say(lifecycle=self.lifecycle, localization=self.nothing_known, reason=reason)
 
     def camera_qos(self, depth: int) -> QoSProfile:
         """Images have depth 1: a frame that waits in a queue is an old pose later."""
@@ -113,18 +153,6 @@ class CameraNode(Node):
         if self._worker is not None:
             self._worker.offer(message)
 
-    def frame(self, message: ImageMessage) -> Frame:
-        """The message as a query. Raises ImageError or CameraError."""
-        image = image_from_message(message, self.image_topic())
-        camera = self._cameras.camera_at(nanoseconds(message.header.stamp))
-        height, width = image.shape[:2]
-        if (width, height) != (camera.width, camera.height):
-            raise CameraError(
-                f"the image is {width}x{height}, but CameraInfo describes {camera.width}x{camera.height}; "
-                "remap `camera_info` to the info of this very image topic"
-            )
-        return Frame(image, camera, seconds(message.header.stamp), self.image_topic())
-
     def unexpected(self, error: Exception) -> None:
         """An error that nobody foresaw: the traceback once, then counted."""
         if not self.context.ok():
@@ -140,12 +168,7 @@ class CameraNode(Node):
         """Count a frame that cannot be used and say why."""
         if self.context.ok():
             self.health.count(kind)
-            self.health.problem(kind, Level.WARN, str(error))
-            self.get_logger().warning(f"{kind}: {error}", throttle_duration_sec=5.0)
-
-    def _camera_source(self) -> CameraSource:
-        path = self.settings["camera_file"]
-        return FixedCamera(read_camera(path)) if path else self._infos
+            self.complaints.report(kind, Level.WARN, str(error))
 
     def listened_to(self) -> dict[str, str]:
         """Topics, by the name that diagnostics have for them."""
@@ -154,18 +177,31 @@ class CameraNode(Node):
             return images
         return images | {"camera info": self.resolve_topic_name("camera_info")}
 
-    def _subscribe_images(self, quality: QoSProfile) -> None:
-        kind = CompressedImage if self.settings["image_transport"] == "compressed" else Image
-        self.create_subscription(kind, self.image_topic(), self._on_image, quality)
+    def _topics_to_count(self) -> dict[str, str]:
+        return self.listened_to() if self.is_active else {}
+
+    def _new_intake(self) -> Intake:
+        """With every activation: the camera may have been changed, and so may time."""
+        return Intake(self.image_topic(), self.settings["image_is_rectified"], self._fixed)
+
+    def _discard(self) -> None:
+        if self._worker is not None:
+            self._worker.discard()
+
+    def _end_worker(self) -> None:
+        """Let the frame in work finish."""
+        worker, self._worker = self._worker, None
+        if worker is not None and not worker.stop():
+            self.get_logger().warning("the frame in work did not finish in time")
 
     def _on_info(self, info: CameraInfo) -> None:
-        if self._infos.add(info):
+        if self._intake.add(info):
             self.health.count("camera info changes")
-            self.get_logger().info("CameraInfo has changed", throttle_duration_sec=5.0)
+            self.complaints.mention("camera info", "CameraInfo has changed")
 
     def _on_image(self, message: ImageMessage) -> None:
         self.health.count("received")
-        verdict = self._stamps.check(nanoseconds(message.header.stamp))
+        verdict = self._intake.check(message)
         if verdict.problem:
             self.refuse("bad stamps", ImageError(verdict.problem))
             return
@@ -175,13 +211,13 @@ class CameraNode(Node):
 
     def _time_jumped(self) -> None:
         self.health.count("time jumps")
-        self.get_logger().warning("time has jumped back (a bag loop?)", throttle_duration_sec=5.0)
-        self._infos.forget()
-        self.forget()
+        reason = "time has jumped back (a bag loop?)"
+        self.complaints.mention("time", reason)
+        self.forget(reason)
 
     def _work(self, message: ImageMessage) -> None:
         try:
-            frame = self.frame(message)
+            frame = self._intake.frame(message)
         except NoCameraInfoError as error:
             self.refuse("no camera info", error)
         except CameraError as error:
@@ -199,13 +235,13 @@ class CameraNode(Node):
         else:
             self.health.count("processed")
 
-    def _watch_silence(self) -> None:
+    def watch(self) -> None:
         """Say so when no image comes: a wrong topic name or QoS is the commonest trouble of all."""
         received = self.health.counted("received")
         if received > self._received_before:
-            self.health.solved("silence")
+            self.complaints.solved("silence")
         else:
             topic = self.image_topic()
             text = f"no image on {topic} ({self.count_publishers(topic)} publishers)"
-            self.health.problem("silence", Level.WARN, text)
+            self.complaints.report("silence", Level.WARN, text)
         self._received_before = received

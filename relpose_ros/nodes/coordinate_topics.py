@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image, PointCloud2, PointField
 
 from relpose_ros.geometry.covariance import axis_deviation
-from relpose_ros.nodes.camera_node import CameraNode, ImageMessage
+from relpose_ros.nodes.camera_node import CameraNode
+from relpose_ros.nodes.intake import ImageMessage
 
 if TYPE_CHECKING:
     from relpose_ros.checkpoints.scene import CoordinateMap
@@ -26,8 +27,8 @@ class CoordinateTopics:
 
     def __init__(self, node: CameraNode, map_frame: str) -> None:
         self._map_frame = map_frame
-        self._images = node.create_publisher(Image, "~/uncertainty_image", 1)
-        self._clouds = node.create_publisher(PointCloud2, "~/coordinates", 1)
+        self._images = node.open_publisher(Image, "~/uncertainty_image", 1)
+        self._clouds = node.open_publisher(PointCloud2, "~/coordinates", 1)
 
     def publish(self, cells: CoordinateMap, image: NDArray[np.uint8], message: ImageMessage) -> None:
         """Publish what is wanted; `image` is the query (H, W) or (H, W, 3) BGR of `message`."""

@@ -12,7 +12,8 @@ from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
 from relpose_ros.geometry.rigid import Rigid
-from relpose_ros.nodes.camera_node import CameraNode, ImageMessage
+from relpose_ros.nodes.camera_node import CameraNode
+from relpose_ros.nodes.intake import ImageMessage
 from relpose_ros.nodes.messages import pose_message
 from relpose_ros.types import Frame, Localization, State
 
@@ -30,42 +31,42 @@ MAX_LANDMARKS = 20_000
 class DebugPublisher:
     """Draws answers. Costs nothing while neither topic has a subscriber."""
 
-    def __init__(self, node: CameraNode, map_frame: str, bundle: Any) -> None:
-        self._node, self._map_frame, self._map = node, map_frame, bundle
-        self._images = node.create_publisher(Image, "~/debug_image", 1)
-        self._markers = node.create_publisher(MarkerArray, "~/markers", 1)
+    def __init__(self, node: CameraNode, map_frame: str) -> None:
+        self._map_frame = map_frame
+        self._images = node.open_publisher(Image, "~/debug_image", 1)
+        self._markers = node.open_publisher(MarkerArray, "~/markers", 1)
 
-    def publish(self, answer: Localization, frame: Frame, message: ImageMessage) -> None:
-        """Publish the pictures that are wanted."""
+    def publish(self, answer: Localization, frame: Frame, message: ImageMessage, map_: Any) -> None:
+        """Publish the pictures that are wanted; `map_` is what the answer was found in."""
         if self._images.get_subscription_count():
             self._images.publish(_image_message(draw(answer, frame.image), message))
         if self._markers.get_subscription_count():
-            self._markers.publish(MarkerArray(markers=self._scene(answer, message)))
+            self._markers.publish(MarkerArray(markers=self._scene(answer, message, map_)))
 
-    def _scene(self, answer: Localization, message: ImageMessage) -> list[Marker]:
-        out = [self._landmarks(message), self._references(answer, message)]
+    def _scene(self, answer: Localization, message: ImageMessage, map_: Any) -> list[Marker]:
+        out = [self._landmarks(message, map_), self._references(answer, message, map_)]
         if answer.map_from_camera is None:
             gone = self._marker("camera", Marker.ARROW, message)
             gone.action = Marker.DELETE
             return [*out, gone]
         return [*out, self._camera(answer, answer.map_from_camera, message)]
 
-    def _landmarks(self, message: ImageMessage) -> Marker:
-        points = self._map.landmark_points
+    def _landmarks(self, message: ImageMessage, map_: Any) -> Marker:
+        points = map_.landmark_points
         marker = self._marker("landmarks", Marker.POINTS, message)
         marker.scale.x = marker.scale.y = 0.02
         marker.color = _colour((0.6, 0.6, 0.6))
         marker.points = _points(points[:: max(1, len(points) // MAX_LANDMARKS)])
         return marker
 
-    def _references(self, answer: Localization, message: ImageMessage) -> Marker:
+    def _references(self, answer: Localization, message: ImageMessage, map_: Any) -> Marker:
         """All references; those that took part in the answer's colour."""
         marker = self._marker("references", Marker.SPHERE_LIST, message)
         marker.scale.x = marker.scale.y = marker.scale.z = 0.05
-        marker.points = _points(self._map.reference_poses.translation)
+        marker.points = _points(map_.reference_poses.translation)
         used, plain = set(answer.references), (0.3, 0.4, 0.9)
         marker.colors = [
-            _colour(COLOURS[answer.state] if name in used else plain) for name in self._map.reference_names
+            _colour(COLOURS[answer.state] if name in used else plain) for name in map_.reference_names
         ]
         return marker
 

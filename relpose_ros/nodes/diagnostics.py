@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
+from relpose_ros.nodes.complaints import Complaints
 from relpose_ros.nodes.health import Health, Level, Report
 from relpose_ros.nodes.rates import Rates
 
@@ -16,36 +17,51 @@ from relpose_ros.nodes.rates import Rates
 class Diagnostics:
     """Publishes a DiagnosticArray every `period` seconds of steady time (a paused bag does not stop it)."""
 
-    def __init__(self, node: Node, health: Health, period: float, topics: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        health: Health,
+        complaints: Complaints,
+        period: float,
+        topics: Callable[[], Mapping[str, str]],
+    ) -> None:
         """`topics`: what is listened to, key in diagnostics -> topic; publishers of each are counted."""
-        self._node, self._health, self._topics = node, health, topics
-        self._rates = Rates(health, ("received", "processed"))
+        self._node, self._health, self._complaints, self._topics = node, health, complaints, topics
+        self._counted: set[str] = set()
+        self._rates = Rates(health, ("received", "processed", "dropped", "localized"))
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._timer = node.create_timer(period, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _tick(self) -> None:
         self._check_name()
         self._rates.note()
-        for key, topic in self._topics.items():
-            self._health.note(f"{key} publishers", self._node.count_publishers(topic))
+        self._count_publishers()
+        self._complaints.check()
         message = DiagnosticArray()
         message.header.stamp = self._node.get_clock().now().to_msg()
         message.status = [status_message(self._node.get_fully_qualified_name(), self._health.report())]
         self._publisher.publish(message)
+
+    def _count_publishers(self) -> None:
+        counts = {f"{key} publishers": self._node.count_publishers(t) for key, t in self._topics().items()}
+        for key in self._counted - set(counts):
+            self._health.note(key, None)
+        for key, count in counts.items():
+            self._health.note(key, count)
+        self._counted = set(counts)
 
     def _check_name(self) -> None:
         """Two nodes of one name answer each other's service calls and mix on the same topics."""
         name = self._node.get_name(), self._node.get_namespace()
         same = self._node.get_node_names_and_namespaces().count(name)
         if same < 2:
-            self._health.solved("name")
+            self._complaints.solved("name")
             return
         text = (
             f"{same} nodes are called {self._node.get_fully_qualified_name()}: their topics and "
             "parameters mix; stop one, or start it with --ros-args -r __node:=another_name"
         )
-        self._health.problem("name", Level.ERROR, text)
-        self._node.get_logger().error(text, throttle_duration_sec=10.0)
+        self._complaints.report("name", Level.ERROR, text)
 
 
 def status_message(name: str, report: Report) -> DiagnosticStatus:

@@ -43,7 +43,7 @@ class Report:
 class Health:
     """Counts events, remembers when each happened last, and which problems are current.
 
-    Thread-safe. `clock` gives monotonic seconds.
+    Thread-safe. `clock` gives monotonic seconds. `mood` is what is said while nothing is wrong.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -53,10 +53,11 @@ class Health:
         self._last: dict[str, float] = {}
         self._values: dict[str, str] = {}
         self._problems: dict[str, Problem] = {}
+        self.mood = "working"
 
     def count(self, event: str, reason: str = "") -> None:
         """Count `event`, or `event: reason` with the numbers in the reason left out."""
-        key = f"{event}: {_without_numbers(reason)}" if reason else event
+        key = f"{event}: {without_numbers(reason)}" if reason else event
         with self._lock:
             if key not in self._counts and len(self._counts) >= MAX_COUNTERS:
                 key = f"{event}: other" if reason else "other"
@@ -78,10 +79,19 @@ class Health:
         with self._lock:
             self._problems.pop(topic, None)
 
-    def note(self, key: str, value: object) -> None:
-        """A value to show as it is."""
+    def problems(self) -> set[str]:
+        """Topics of the problems that there are."""
         with self._lock:
-            self._values[key] = str(value)
+            now = self._clock()
+            return {topic for topic, p in self._problems.items() if p.expires > now}
+
+    def note(self, key: str, value: object) -> None:
+        """A value to show as it is; None: no more."""
+        with self._lock:
+            if value is None:
+                self._values.pop(key, None)
+            else:
+                self._values[key] = str(value)
 
     def report(self) -> Report:
         """What diagnostics should say now."""
@@ -93,9 +103,9 @@ class Health:
             values |= {k: str(n) for k, n in self._counts.items()}
             values |= {f"seconds since {k}": f"{now - t:.1f}" for k, t in self._last.items()}
         level = problems[0].level if problems else Level.OK
-        return Report(level, "; ".join(p.text for p in problems) or "working", values)
+        return Report(level, "; ".join(p.text for p in problems) or self.mood, values)
 
 
-def _without_numbers(reason: str) -> str:
+def without_numbers(reason: str) -> str:
     """Reasons that differ only in their numbers are one reason."""
     return re.sub(r"\d+(?:\.\d+)?", "#", reason)[:120]

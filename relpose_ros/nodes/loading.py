@@ -34,6 +34,15 @@ MATCHING_PARAMETERS = (
 )  # fmt: skip
 """Parameters of the nodes that match features."""
 
+RELATIVE_PARAMETERS = (
+    Parameter("relative.estimator", "essential", "by what relative poses to references are found: matches "
+              "and essential matrix, or the network of relative.checkpoint",
+              choices=("essential", "relpose_gnn")),
+    Parameter("relative.checkpoint", "", "checkpoint (relpose_gnn.*) of a network that was attached to the "
+              "map; for relpose_gnn alone"),
+)  # fmt: skip
+"""Parameters of the nodes that measure relative poses."""
+
 RETRIEVAL_PARAMETERS = (
     Parameter("retrieval.checkpoint", "", "retrieval checkpoint, or YAML of a plugged-in model, that the map "
               "was built with; empty: the map's VLAD, which needs none"),
@@ -76,6 +85,7 @@ def load(settings: dict[str, Any]) -> Loaded:
     Raises ConfigurationError when no map is named, MapError when it is missing, broken, without
     scale, or made with features that this installation or profile does not use, CheckpointError when
     `features.pruner` is no pruner, or `features.matcher` no matcher for the map's features, or
+    `relative.checkpoint` not the network that the map keeps descriptors for, or
     `scene.checkpoint` none of a scene in the map's frame, or `retrieval.checkpoint` not what the map was
     built with.
     """
@@ -96,6 +106,8 @@ def load(settings: dict[str, Any]) -> Loaded:
         )
     changes: dict[str, Any] = {"pruner": settings.get("features.pruner") or None}
     changes["matcher"] = settings.get("features.matcher") or None
+    changes["relative_estimator"] = settings.get("relative.estimator", "essential")
+    changes["relative_checkpoint"] = settings.get("relative.checkpoint") or None
     if settings.get("features.matcher_iterations"):
         changes["matcher_iterations"] = settings["features.matcher_iterations"]
     if settings.get("scene.checkpoint"):

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from relpose_ros.nodes.camera_node import ImageMessage
 from relpose_ros.nodes.debug import DebugPublisher
+from relpose_ros.nodes.intake import ImageMessage
 from relpose_ros.nodes.loading import (
     MAP_PARAMETERS,
     MATCHING_PARAMETERS,
+    RELATIVE_PARAMETERS,
     RETRIEVAL_PARAMETERS,
     SCENE_PARAMETERS,
     Loaded,
     load,
 )
+from relpose_ros.nodes.map_holder import Load, MapHolder
 from relpose_ros.nodes.parameters import Parameter
 from relpose_ros.nodes.pose_node import POSE_PARAMETERS, PoseNode
+from relpose_ros.nodes.warm_up import camera_of, synthetic_frame
 from relpose_ros.types import Frame
 
 _OWN = (
     *MAP_PARAMETERS,
     *MATCHING_PARAMETERS,
+    *RELATIVE_PARAMETERS,
     *RETRIEVAL_PARAMETERS,
     *SCENE_PARAMETERS,
     Parameter("global_frame_id", "map", "frame of the map: frame_id of ~/pose and ~/result"),
@@ -32,22 +33,32 @@ PARAMETERS = (*_OWN, *POSE_PARAMETERS)
 
 
 class LocalizerNode(PoseNode):
-    """In: `image`, `camera_info`. Out: `~/pose`, `~/result`, `~/debug_image`, `~/markers`, `/diagnostics`."""
+    """In: `image`, `camera_info`. Out: `~/pose`, `~/result`, `~/debug_image`, `~/markers`, `~/state`,
+    `/diagnostics`. Services: `~/load_map`."""
 
-    def __init__(self, load: Callable[[dict[str, Any]], Loaded] = load) -> None:
+    def __init__(self, load: Load = load) -> None:
         super().__init__("localizer", _OWN)
-        loaded = load(self.settings)
-        self._localizer = loaded.localizer
-        self.health.note("map", loaded.map_id)
-        self.health.note("describer", loaded.describer)
-        if loaded.scene:
-            self.health.note("scene checkpoint", loaded.scene)
+        self._map = MapHolder(self, load, warm, lambda: self.reset_listeners("there is another map"))
+
+    def load(self) -> None:
+        """Load the map and open the topics."""
+        super().load()
+        self._map.open()
         frame = self.settings["global_frame_id"]
         self.answer_in(frame)
-        self._debug = DebugPublisher(self, frame, loaded.map)
-        self.start()
+        self._debug = DebugPublisher(self, frame)
+
+    def warm_up(self) -> None:
+        """Localize a made-up frame."""
+        warm(self._map.loaded)
 
     def process(self, frame: Frame, message: ImageMessage) -> None:
         """Localize one frame and publish what is true about it."""
-        answer = self.publish_answer(self._localizer.localize(frame), message)
-        self._debug.publish(answer, frame, message)
+        loaded = self._map.loaded
+        answer = self.publish_answer(loaded.localizer.localize(frame), message)
+        self._debug.publish(answer, frame, message, loaded.map)
+
+
+def warm(loaded: Loaded) -> None:
+    """Localize a made-up frame."""
+    loaded.localizer.localize(synthetic_frame(camera_of(loaded.map)))

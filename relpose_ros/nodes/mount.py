@@ -29,6 +29,10 @@ class Mount(Protocol):
         """Time has jumped back."""
         ...
 
+    def close(self) -> None:
+        """Listen to TF no more."""
+        ...
+
 
 class FixedMount:
     """The same mount always."""
@@ -43,6 +47,9 @@ class FixedMount:
     def forget(self) -> None:
         """Nothing to forget."""
 
+    def close(self) -> None:
+        """Nothing to close."""
+
 
 class NoMount:
     """Neither TF nor a parameter: says so each time it is asked."""
@@ -55,6 +62,9 @@ class NoMount:
 
     def forget(self) -> None:
         """Nothing to forget."""
+
+    def close(self) -> None:
+        """Nothing to close."""
 
 
 class TransformMount:
@@ -83,6 +93,10 @@ class TransformMount:
     def forget(self) -> None:
         """Time has jumped back."""
         self._source.forget()
+
+    def close(self) -> None:
+        """Listen to TF no more."""
+        self._source.close()
 
     def _explained(self, camera_frame: str, error: Exception) -> TransformError:
         return TransformError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,9 @@ Value = str | float | bool | list[float]
 class Parameter:
     """One row of a node's parameter table.
 
-    `choices` limits a string, `range` (lowest, highest) a float. A parameter is read once at
-    start unless it is `live`: live ones may be set while the node runs.
+    `choices` limits a string, `range` (lowest, highest) a float. A parameter is read when the node is
+    configured, and may be set while it is not; those that are `live` may be set at any time, those that are
+    `fixed` are read once, at process start.
     """
 
     name: str
@@ -30,10 +31,11 @@ class Parameter:
     choices: tuple[str, ...] = ()
     range: tuple[float, float] | None = None
     live: bool = False
+    fixed: bool = False
 
     def descriptor(self) -> ParameterDescriptor:
         """What `ros2 param describe` shows."""
-        out = ParameterDescriptor(name=self.name, description=self.description, read_only=not self.live)
+        out = ParameterDescriptor(name=self.name, description=self.description, read_only=self.fixed)
         if self.choices:
             out.additional_constraints = "one of: " + ", ".join(self.choices)
         if self.range is not None:
@@ -49,29 +51,36 @@ class Parameter:
         return ""
 
 
-def declare(node: Node, table: Sequence[Parameter]) -> dict[str, Any]:
+def declare(node: Node, table: Sequence[Parameter], is_locked: Callable[[], bool]) -> dict[str, Any]:
     """Declare a table and return name -> value at start.
 
-    Raises ConfigurationError for a value of the wrong type, out of range or not a choice.
+    While `is_locked()` says so, only live ones can be set. Raises ConfigurationError for a value of the
+    wrong type, out of range or not a choice.
     """
-    values: dict[str, Any] = {}
     for row in table:
-        values[row.name] = _declare(node, row)
-        problem = row.problem(values[row.name])
-        if problem:
-            raise ConfigurationError(problem)
-    watch_live(node, table)
+        _declare(node, row)
+    values = read(node, table)
+    problem = "; ".join(filter(None, (row.problem(values[row.name]) for row in table)))
+    if problem:
+        raise ConfigurationError(problem)
+    _watch(node, table, is_locked)
     return values
 
 
-def _declare(node: Node, row: Parameter) -> Any:
-    descriptor = row.descriptor()
-    value: Any
+def read(node: Node, table: Sequence[Parameter]) -> dict[str, Any]:
+    """Name -> value of a declared table."""
+    values = {row.name: node.get_parameter_or(row.name).value for row in table}
+    return values | {
+        row.name: [float(number) for number in values[row.name] or row.default]
+        for row in table
+        if isinstance(row.default, list)
+    }
+
+
+def _declare(node: Node, row: Parameter) -> None:
+    default = RosParameter.Type.DOUBLE_ARRAY if isinstance(row.default, list) else row.default
     try:
-        if isinstance(row.default, list):
-            value = node.declare_parameter(row.name, RosParameter.Type.DOUBLE_ARRAY, descriptor).value
-            return list(row.default) if value is None else [float(v) for v in value]
-        return node.declare_parameter(row.name, row.default, descriptor).value
+        node.declare_parameter(row.name, default, row.descriptor())
     except InvalidParameterTypeException as error:
         kind = "numbers with decimal points" if isinstance(row.default, list) else type(row.default).__name__
         raise ConfigurationError(f"parameter {row.name}: expected {kind}: {error}") from error
@@ -79,12 +88,18 @@ def _declare(node: Node, row: Parameter) -> Any:
         raise ConfigurationError(f"parameter {row.name}: expected {row.range}: {error}") from error
 
 
-def watch_live(node: Node, table: Sequence[Parameter]) -> None:
-    """Refuse values that are not choices when a live parameter is set."""
+def _watch(node: Node, table: Sequence[Parameter], is_locked: Callable[[], bool]) -> None:
+    """Refuse values that are not choices, and what cannot change while the node works."""
     rows = {row.name: row for row in table}
 
     def check(changes: list[Any]) -> SetParametersResult:
-        problems = [rows[c.name].problem(c.value) for c in changes if c.name in rows]
+        known = [(rows[c.name], c.value) for c in changes if c.name in rows]
+        problems = [row.problem(value) for row, value in known]
+        problems += [
+            f"parameter {row.name}: it is read when the node is configured; deactivate and clean up first"
+            for row, _ in known
+            if not row.live and is_locked()
+        ]
         reason = "; ".join(p for p in problems if p)
         return SetParametersResult(successful=not reason, reason=reason)
 

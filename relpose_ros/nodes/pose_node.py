@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from relpose_ros.errors import RelposeError
 from relpose_ros.geometry.rigid import Rigid
-from relpose_ros.nodes.camera_node import CameraNode, ImageMessage
+from relpose_ros.nodes.accuracy import ACCURACY_PARAMETERS, AccuracyMonitor
+from relpose_ros.nodes.answers import Answer, AnswerListener
+from relpose_ros.nodes.camera_node import CameraNode
 from relpose_ros.nodes.health import Level
-from relpose_ros.nodes.mount import open_mount
+from relpose_ros.nodes.intake import ImageMessage
+from relpose_ros.nodes.mount import Mount, open_mount
 from relpose_ros.nodes.parameters import Parameter
-from relpose_ros.nodes.results import ResultPublisher, truthful
+from relpose_ros.nodes.results import STATES, ResultPublisher, truthful
 from relpose_ros.types import Localization, State
 
 POSE_PARAMETERS = (
@@ -20,58 +24,101 @@ POSE_PARAMETERS = (
     Parameter("tf_timeout", 0.1, "seconds to wait for TF to reach the image's stamp", range=(0.0, 2.0)),
     Parameter("minimum_confidence", 0.0, "poses below this go to ~/result only", range=(0.0, 1.0), live=True),
     Parameter("publish_degraded", True, "whether degraded poses go to ~/pose too", live=True),
+    *ACCURACY_PARAMETERS,
 )  # fmt: skip
 """Parameters of every node that publishes poses, beside the name of the map's frame."""
 
+STALE = 5.0
+"""Seconds without an answer after which ~/state says that nothing is known."""
+
 
 class PoseNode(CameraNode):
-    """Base of the nodes that localize. Out: `~/pose`, `~/result`, `/diagnostics`.
+    """Base of the nodes that localize. Out: `~/pose`, `~/result`, `~/state`, `/diagnostics`.
 
-    A subclass loads its localizer, calls `answer_in` and then `start`, and `publish_answer` in `process`.
-    Raises at construction what CameraNode and `open_mount` raise.
+    A subclass fills `load`, where it calls `answer_in`, and calls `publish_answer` in `process`. Whoever
+    wants to know the answers is appended to `listeners` in `load`, after `answer_in`.
     """
+
+    nothing_known = STATES[State.UNLOCALIZED]
 
     def __init__(self, name: str, parameters: Sequence[Parameter]) -> None:
         super().__init__(name, (*parameters, *POSE_PARAMETERS))
+        self.listeners: list[AnswerListener] = []
+        self._map_frame = ""
+        self._mount: Mount
+        self._answered_at = 0.0
+
+    def load(self) -> None:
+        """Open the mount. Raises ConfigurationError for numbers that are none."""
         self._mount = open_mount(
             self,
             self.settings["base_frame_id"],
             self.settings["base_from_camera"],
             self.settings["tf_timeout"],
         )
-        self._results: ResultPublisher | None = None
+        self.while_configured.callback(self._mount.close)
 
     def answer_in(self, map_frame: str) -> None:
         """Open the topics; `map_frame` is the frame_id that poses are given in."""
-        self._results = ResultPublisher(self, map_frame)
+        self._map_frame = map_frame
+        self.listeners += [ResultPublisher(self), AccuracyMonitor(self, self.health, self.complaints)]
+        self.while_configured.callback(self.listeners.clear)
+        self.state.say(frame=map_frame)
 
     def publish_answer(self, found: Localization, message: ImageMessage) -> Localization:
-        """Publish what is true about an answer, count it, and return what was published."""
-        if self._results is None:
-            raise RuntimeError("answer_in was not called")
-        answer = truthful(found)
-        self._count(answer)
-        base_from_camera = self._base_from_camera(message) if self._fit_for_pose(answer) else None
-        self._results.publish(answer, message, self.camera_frame(message), base_from_camera)
-        return answer
+        """Tell the listeners what is true about an answer, count it, and return what was told."""
+        found = truthful(found)
+        base_from_camera = self._base_from_camera(message) if self._fit_for_pose(found) else None
+        stamp, camera_frame = message.header.stamp, self.camera_frame(message)
+        answer = Answer(found, stamp, camera_frame, self._map_frame, base_from_camera)
+        if self.is_active:
+            self._count(answer)
+            for listener in self.listeners:
+                listener.on_answer(answer)
+        return found
 
-    def forget(self) -> None:
-        """Time has jumped back."""
+    def forget(self, reason: str) -> None:
+        """What was known by time is worth nothing from here on."""
         self._mount.forget()
+        self.between_frames(lambda: self.reset_listeners(reason))
 
-    def _count(self, answer: Localization) -> None:
-        if answer.state is State.LOCALIZED:
+    def reset_listeners(self, reason: str) -> None:
+        """In the worker's thread: what the listeners remember is worth nothing from here on."""
+        for listener in self.listeners:
+            try:
+                listener.reset(reason)
+            except Exception as error:  # noqa: BLE001 - the others must hear it too
+                self.unexpected(error)
+
+    def lifecycle_changed(self, problem: str = "") -> None:
+        """Nothing is known of where the robot is until the first answer."""
+        self._answered_at = time.monotonic()
+        super().lifecycle_changed(problem)
+
+    def watch(self) -> None:
+        """Say so when nothing has been answered for a while: "localized" would be a lie."""
+        super().watch()
+        if time.monotonic() - self._answered_at > STALE:
+            reason = f"no answer for {STALE:g} s: {self.health.report().text}"
+            self.state.say_if_active(localization=self.nothing_known, reason=reason)
+
+    def _count(self, answer: Answer) -> None:
+        found = answer.found
+        if found.state is State.LOCALIZED:
             self.health.count("localized")
         else:
-            self.health.count(answer.state.value, answer.reason or "no reason given")
-        self.health.note("last state", answer.state.value)
-        self.health.note("last reason", answer.reason)
-        self.health.note("last latency ms", f"{answer.latency_ms.get('total', 0.0):.1f}")
+            self.health.count(found.state.value, found.reason or "no reason given")
+        self.health.note("last state", found.state.value)
+        self.health.note("last reason", found.reason)
+        self.health.note("last latency ms", f"{found.latency_ms.get('total', 0.0):.1f}")
+        self.health.note("last age s", f"{self.age(answer.stamp):.3f}")
+        self._answered_at = time.monotonic()
+        self.state.say_if_active(localization=STATES[found.state], reason=found.reason)
 
-    def _fit_for_pose(self, answer: Localization) -> bool:
-        if not answer.has_pose or answer.confidence < self.get_parameter("minimum_confidence").value:
+    def _fit_for_pose(self, found: Localization) -> bool:
+        if not found.has_pose or found.confidence < self.get_parameter("minimum_confidence").value:
             return False
-        return answer.state is State.LOCALIZED or bool(self.get_parameter("publish_degraded").value)
+        return found.state is State.LOCALIZED or bool(self.get_parameter("publish_degraded").value)
 
     def _base_from_camera(self, message: ImageMessage) -> Rigid | None:
         """The mount, or None: then the camera's pose is known but that of the robot is not."""
@@ -79,8 +126,8 @@ class PoseNode(CameraNode):
             mount = self._mount.base_from_camera(self.camera_frame(message), message.header.stamp)
         except RelposeError as error:
             self.health.count("poses without mount")
-            self.health.problem("mount", Level.ERROR, f"the camera's mount is unknown, no ~/pose: {error}")
-            self.get_logger().warning(f"no ~/pose: {error}", throttle_duration_sec=5.0)
+            text = f"the camera's mount is unknown, no ~/pose: {error}"
+            self.complaints.report("mount", Level.ERROR, text)
             return None
-        self.health.solved("mount")
+        self.complaints.solved("mount")
         return mount

@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Any
 
 from relpose_msgs.msg import Neighbours, RelativePose, RelativePoses
 
 from relpose_ros.errors import MapError
-from relpose_ros.nodes.camera_node import CameraNode, ImageMessage
-from relpose_ros.nodes.loading import MAP_PARAMETERS, MATCHING_PARAMETERS, Loaded, load
+from relpose_ros.nodes.camera_node import CameraNode
+from relpose_ros.nodes.intake import ImageMessage
+from relpose_ros.nodes.loading import MAP_PARAMETERS, MATCHING_PARAMETERS, RELATIVE_PARAMETERS, Loaded, load
+from relpose_ros.nodes.map_holder import Load, MapHolder
 from relpose_ros.nodes.messages import nanoseconds, pose_with_covariance, stage_messages
+from relpose_ros.nodes.warm_up import camera_of, synthetic_frame
 from relpose_ros.types import Frame
 
 WAITING = 15
@@ -21,19 +23,30 @@ WAITING = 15
 
 
 class RelativePoseNode(CameraNode):
-    """Topics: `image`, `camera_info`, `neighbours` in; `~/relative_poses`, `/diagnostics` out."""
+    """Topics: `image`, `camera_info`, `neighbours` in; `~/relative_poses`, `~/state`, `/diagnostics` out.
+    `~/load_map`."""
 
-    def __init__(self, load: Callable[[dict[str, Any]], Loaded] = load) -> None:
-        super().__init__("relative_pose", (*MAP_PARAMETERS, *MATCHING_PARAMETERS))
-        loaded = load(self.settings)
-        self._localizer, self._map_id = loaded.localizer, loaded.map_id
-        self.health.note("map", loaded.map_id)
+    def __init__(self, load: Load = load) -> None:
+        super().__init__("relative_pose", (*MAP_PARAMETERS, *MATCHING_PARAMETERS, *RELATIVE_PARAMETERS))
         self._images: OrderedDict[int, ImageMessage] = OrderedDict()
         self._neighbours: OrderedDict[int, Neighbours] = OrderedDict()
         self._lock = threading.Lock()
-        self._publisher = self.create_publisher(RelativePoses, "~/relative_poses", 10)
-        self.create_subscription(Neighbours, "neighbours", self._on_neighbours, 10)
-        self.start()
+        self._map = MapHolder(self, load, warm, lambda: self.forget("there is another map"))
+
+    def load(self) -> None:
+        """Load the map."""
+        self._map.open()
+        self._publisher = self.open_publisher(RelativePoses, "~/relative_poses", 10)
+
+    def warm_up(self) -> None:
+        """Measure a made-up frame against the first reference."""
+        warm(self._map.loaded)
+
+    def listen(self) -> None:
+        """Images and neighbours."""
+        self.open_subscription(Neighbours, "neighbours", self._on_neighbours, 10)
+        self.while_active.callback(self.forget, "deactivated")
+        super().listen()
 
     def accept(self, message: ImageMessage) -> None:
         """Keep the image until its neighbours come (or use it if they are here already)."""
@@ -46,10 +59,11 @@ class RelativePoseNode(CameraNode):
             listed = self._neighbours.pop(nanoseconds(message.header.stamp), None)
         if listed is None:
             return
-        neighbours = self._neighbours_of(listed)
+        loaded = self._map.loaded
+        neighbours = neighbours_of(listed, loaded)
         started = time.perf_counter()
-        measured = self._localizer.relative_poses(frame, neighbours)
-        out = RelativePoses(map_id=self._map_id, relative_poses=[relative_message(r) for r in measured])
+        measured = loaded.localizer.relative_poses(frame, neighbours)
+        out = RelativePoses(map_id=loaded.map_id, relative_poses=[relative_message(r) for r in measured])
         out.header.stamp, out.header.frame_id = message.header.stamp, self.camera_frame(message)
         out.stages = stage_messages({"total": 1e3 * (time.perf_counter() - started)})
         self._publisher.publish(out)
@@ -58,20 +72,11 @@ class RelativePoseNode(CameraNode):
         """Topics, by the name that diagnostics have for them."""
         return super().listened_to() | {"neighbours": self.resolve_topic_name("neighbours")}
 
-    def forget(self) -> None:
-        """Time has jumped back."""
+    def forget(self, reason: str) -> None:
+        """What waits for its partner will never find it."""
         with self._lock:
             self._images.clear()
             self._neighbours.clear()
-
-    def _neighbours_of(self, listed: Neighbours) -> list[Any]:
-        """The references that a message lists. Raises MapError when they are those of another map."""
-        if listed.map_id != self._map_id:
-            raise MapError(
-                f"neighbours are of map {listed.map_id!r}, but this node has {self._map_id!r}; "
-                "start both nodes with the same map"
-            )
-        return [self._localizer.neighbour(n.reference, n.score) for n in listed.neighbours]
 
     def _on_neighbours(self, message: Neighbours) -> None:
         self.health.count("neighbour lists")
@@ -91,6 +96,22 @@ class RelativePoseNode(CameraNode):
         if image is not None:
             self.health.count("paired")
             super().accept(image)
+
+
+def neighbours_of(listed: Neighbours, loaded: Loaded) -> list[Any]:
+    """The references that a message lists. Raises MapError when they are those of another map."""
+    if listed.map_id != loaded.map_id:
+        raise MapError(
+            f"neighbours are of map {listed.map_id!r}, but this node has {loaded.map_id!r}; "
+            "give both nodes the same map"
+        )
+    return [loaded.localizer.neighbour(n.reference, n.score) for n in listed.neighbours]
+
+
+def warm(loaded: Loaded) -> None:
+    """Measure a made-up frame against the first reference."""
+    frame = synthetic_frame(camera_of(loaded.map))
+    loaded.localizer.relative_poses(frame, [loaded.localizer.neighbour(loaded.map.reference_names[0], 1.0)])
 
 
 def relative_message(measured: Any) -> RelativePose:

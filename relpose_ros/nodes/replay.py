@@ -37,8 +37,9 @@ class ReplayOptions:
     """What to play to which map, and how.
 
     `rate` 1.0 is the pace of the recording. With `minutes` the bag is played again and again for
-    that long. `pruner`, `matcher`, `scene` and `retrieval`: the node's `features.pruner`,
-    `features.matcher`, `scene.checkpoint` and `retrieval.checkpoint`. `base_frame` names the
+    that long. `pruner`, `matcher`, `scene`, `retrieval` and `relative_checkpoint`: the node's
+    `features.pruner`, `features.matcher`, `scene.checkpoint`, `retrieval.checkpoint` and
+    `relative.checkpoint`, which means `relative.estimator` relpose_gnn. `base_frame` names the
     frame whose pose ~/pose gives; empty: the camera's own.
     `outside`: stretches of the bag (seconds from its first image, both ends included) where the camera
     is where the map is not; any pose there is a false one. `node` is the command of the node's process.
@@ -54,6 +55,7 @@ class ReplayOptions:
     matcher: str = ""
     scene: str = ""
     retrieval: str = ""
+    relative_checkpoint: str = ""
     image_topic: str | None = None
     camera_info_topic: str | None = None
     pose_topic: str | None = None
@@ -113,6 +115,7 @@ def start_localizer(options: ReplayOptions, topics: CameraTopics) -> NodeProcess
         "features.matcher": options.matcher,
         "retrieval.checkpoint": options.retrieval,
         **_scene_parameters(options.scene),
+        **_relative_parameters(options.relative_checkpoint),
         "base_frame_id": options.base_frame,
         "allow_unscaled_map": options.allow_unscaled_map,
         "diagnostics_period": 0.2,
@@ -133,6 +136,12 @@ def _scene_parameters(scene: str) -> dict[str, Any]:
 
     frame = SceneInfo.of(read_info(scene), scene).frame
     return {"scene.checkpoint": scene, "global_frame_id": frame}
+
+
+def _relative_parameters(checkpoint: str) -> dict[str, Any]:
+    """Of the node, where relative poses are to be regressed."""
+    named = {"relative.estimator": "relpose_gnn", "relative.checkpoint": checkpoint}
+    return named if checkpoint else {}
 
 
 def record(options: ReplayOptions, topics: CameraTopics, process: NodeProcess) -> Recording:

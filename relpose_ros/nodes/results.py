@@ -8,9 +8,8 @@ import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from relpose_msgs.msg import LocalizationResult
 
-from relpose_ros.geometry.covariance import transform_pose_covariance
-from relpose_ros.geometry.rigid import Rigid
-from relpose_ros.nodes.camera_node import CameraNode, ImageMessage
+from relpose_ros.nodes.answers import Answer
+from relpose_ros.nodes.camera_node import CameraNode
 from relpose_ros.nodes.messages import no_pose, pose_with_covariance, stage_messages
 from relpose_ros.types import Localization, State
 
@@ -22,37 +21,27 @@ STATES = {
 
 
 class ResultPublisher:
-    """Publishes each answer; stamps are those of the image."""
+    """Publishes each answer; stamps are those of the image. A listener of the node's answers."""
 
-    def __init__(self, node: CameraNode, map_frame: str) -> None:
-        self._node, self._map_frame = node, map_frame
-        self._poses = node.create_publisher(PoseWithCovarianceStamped, "~/pose", 10)
-        self._results = node.create_publisher(LocalizationResult, "~/result", 10)
+    def __init__(self, node: CameraNode) -> None:
+        self._node = node
+        self._poses = node.open_publisher(PoseWithCovarianceStamped, "~/pose", 10)
+        self._results = node.open_publisher(LocalizationResult, "~/result", 10)
 
-    def publish(
-        self, answer: Localization, image: ImageMessage, camera_frame: str, base_from_camera: Rigid | None
-    ) -> None:
-        """Publish the answer; ~/pose only if it has one and `base_from_camera` is given."""
-        result = result_message(answer, camera_frame)
-        result.header.stamp, result.header.frame_id = image.header.stamp, self._map_frame
-        if answer.has_pose and base_from_camera is not None:
-            self._poses.publish(self._pose(answer, image, base_from_camera))
+    def on_answer(self, answer: Answer) -> None:
+        """Publish the answer; ~/pose only if it is a pose of the robot."""
+        result = result_message(answer.found, answer.camera_frame)
+        result.header.stamp, result.header.frame_id = answer.stamp, answer.map_frame
+        if answer.map_from_base is not None and answer.covariance is not None:
+            pose = PoseWithCovarianceStamped(header=result.header)
+            pose.pose = pose_with_covariance(answer.map_from_base, answer.covariance)
+            self._poses.publish(pose)
             result.base_pose_published = True
-        result.age = self._node.age(image.header.stamp)
+        result.age = self._node.age(answer.stamp)
         self._results.publish(result)
 
-    def _pose(
-        self, answer: Localization, image: ImageMessage, base_from_camera: Rigid
-    ) -> PoseWithCovarianceStamped:
-        assert answer.map_from_camera is not None and answer.covariance is not None
-        camera_from_base = base_from_camera.inverse()
-        out = PoseWithCovarianceStamped()
-        out.header.stamp, out.header.frame_id = image.header.stamp, self._map_frame
-        out.pose = pose_with_covariance(
-            answer.map_from_camera @ camera_from_base,
-            transform_pose_covariance(answer.covariance, answer.map_from_camera, camera_from_base),
-        )
-        return out
+    def reset(self, reason: str) -> None:
+        """Nothing is remembered."""
 
 
 def result_message(answer: Localization, camera_frame: str) -> LocalizationResult:

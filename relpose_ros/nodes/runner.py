@@ -7,7 +7,9 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +55,20 @@ class StopSignals:
         if self.phase is Phase.SPINNING:
             raise KeyboardInterrupt
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """A signal that comes meanwhile interrupts at the end: a transition reads maps, as starting does."""
+        if self.phase is not Phase.SPINNING:
+            yield
+            return
+        self.phase = Phase.STARTING
+        try:
+            yield
+        finally:
+            self.phase = Phase.SPINNING
+            if self.wanted:
+                raise KeyboardInterrupt
+
 
 def run(module: str, node_class: str) -> int:
     """Run `node_class` of `module` until it is told to stop. Returns the exit status.
@@ -65,7 +81,13 @@ def run(module: str, node_class: str) -> int:
     import rclpy  # noqa: F401 - before the phase changes
 
     signals.phase = Phase.STARTING
-    return _run(make, node_class, signals)
+    status = _run(make, node_class, signals)
+    if any(thread.name.startswith("relpose-") for thread in threading.enumerate()):
+        # Still in the middle of a map or a frame: Python's own end would pull the libraries away under it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 def end_with_parent() -> None:
@@ -81,6 +103,8 @@ def _run(make: Callable[[], CameraNode], name: str, signals: StopSignals) -> int
     try:
         _init()
         node = make()
+        node.hold_signals = signals.held
+        node.start_by_itself()
         _spin(node, signals)
     except RelposeError as error:
         print(f"{name}: {error}", file=sys.stderr, flush=True)

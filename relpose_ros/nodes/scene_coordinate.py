@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from relpose_ros.nodes.camera_node import ImageMessage
 from relpose_ros.nodes.coordinate_topics import CoordinateTopics
+from relpose_ros.nodes.intake import ImageMessage
 from relpose_ros.nodes.loading import ALLOW_UNSCALED, LoadedScene, load_scene
 from relpose_ros.nodes.parameters import Parameter
 from relpose_ros.nodes.pose_node import POSE_PARAMETERS, PoseNode
+from relpose_ros.nodes.warm_up import synthetic_frame
 from relpose_ros.types import Frame
 
 _OWN = (
@@ -25,17 +26,28 @@ PARAMETERS = (*_OWN, *POSE_PARAMETERS)
 
 
 class SceneCoordinateNode(PoseNode):
-    """In: `image`, `camera_info`. Out: `~/pose`, `~/result`, `~/uncertainty_image`, `~/coordinates`."""
+    """In: `image`, `camera_info`. Out: `~/pose`, `~/result`, `~/state`, `~/uncertainty_image`,
+    `~/coordinates`."""
 
     def __init__(self, load: Callable[[dict[str, Any]], LoadedScene] = load_scene) -> None:
         super().__init__("scene_coordinate", _OWN)
-        loaded = load(self.settings)
+        self._load = load
+        self._localizer: Any = None
+
+    def load(self) -> None:
+        """Load the checkpoint and open the topics."""
+        super().load()
+        loaded = self._load(self.settings)
         self._localizer = loaded.localizer
+        self.while_configured.callback(self._drop)
         frame = self.settings["global_frame_id"] or loaded.info.frame
         self._note(loaded, frame)
         self.answer_in(frame)
         self._cells = CoordinateTopics(self, frame)
-        self.start()
+
+    def warm_up(self) -> None:
+        """Localize a made-up frame."""
+        self._localizer.localize(synthetic_frame())
 
     def process(self, frame: Frame, message: ImageMessage) -> None:
         """Ask the network once, localize, and publish what is true about the frame."""
@@ -47,12 +59,19 @@ class SceneCoordinateNode(PoseNode):
         self.publish_answer(replace(found, latency_ms=stages), message)
         self._cells.publish(cells, frame.image, message)
 
+    def _drop(self) -> None:
+        self._localizer = None
+        for key in ("checkpoint", "checkpoint sha256", "frame", "scene bounds m"):
+            self.health.note(key, None)
+        self.state.say(map_id="")
+
     def _note(self, loaded: LoadedScene, frame: str) -> None:
         """What diagnostics say of the checkpoint."""
         low, high = loaded.info.corners
         self.health.note("checkpoint", loaded.name)
         self.health.note("checkpoint sha256", loaded.digest)
         self.health.note("frame", frame)
+        self.state.say(map_id=f"{loaded.name} {loaded.digest}")
         self.health.note("scene bounds m", f"{_corner(low)} to {_corner(high)}")
 
 

@@ -25,6 +25,10 @@ class TransformSource(Protocol):
         """Time has jumped back."""
         ...
 
+    def close(self) -> None:
+        """Listen no more."""
+        ...
+
 
 class SmallListener:
     """Reads /tf and /tf_static into our own buffer, where tf2_ros is not installed."""
@@ -32,7 +36,7 @@ class SmallListener:
     def __init__(self, node: Node) -> None:
         from tf2_msgs.msg import TFMessage
 
-        self._logger = node.get_logger()
+        self._node, self._logger = node, node.get_logger()
         self._buffer = TransformBuffer()
         latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._subscriptions = [
@@ -47,6 +51,11 @@ class SmallListener:
     def forget(self) -> None:
         """Time has jumped back."""
         self._buffer.forget()
+
+    def close(self) -> None:
+        """Listen no more."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
 
     def _add(self, message: Any, fixed: bool) -> None:
         for link in message.transforms:
@@ -83,6 +92,10 @@ class Tf2Listener:
 
     def forget(self) -> None:
         """tf2 notices a jump of time by itself."""
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._listener.unregister()
 
 
 def open_transforms(node: Node) -> TransformSource | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from relpose_ros.geometry.rigid import Rigid
-from relpose_ros.types import Localization, State
+from relpose_ros.types import CameraShare, Localization, State
 
 
 class FakeMap:
@@ -17,6 +18,7 @@ class FakeMap:
 
     path = Path("office.relmap")
     reference_names = ("a.jpg", "b.jpg")
+    conditions = ("day", "night")
     landmark_points = np.zeros((3, 3))
 
     def __init__(self) -> None:
@@ -41,6 +43,7 @@ class FakeLocalizer:
 
     def __init__(self) -> None:
         self.frames = []
+        self.rigs = []
 
     def localize(self, frame):
         """A fixed answer."""
@@ -60,6 +63,14 @@ class FakeLocalizer:
             source=frame.source,
             stamp=frame.stamp,
         )
+
+    def localize_rig(self, rig):
+        """The same, of a rig whose first camera alone sees something."""
+        self.rigs.append(rig)
+        shares = [
+            CameraShare(n, 100 if i == 0 else 0, "" if i == 0 else "dark") for i, n in enumerate(rig.names)
+        ]
+        return replace(self.localize(rig.frames[0]), cameras=tuple(shares))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -162,3 +163,60 @@ def test_what_is_no_pruner_is_refused_with_both_names(small_world, foreign_check
     assert main(["localize", "--map", str(small_world.map), *line, "--pruner", str(foreign_checkpoint)]) == 2
     said = capsys.readouterr().err
     assert "one_to_one.ltfgc" in said and "one_to_one.eot_21" in said and "Traceback" not in said
+
+
+@pytest.fixture
+def rig(images):
+    """A rig of two of the images, in a folder of its own."""
+    camera = "image: {}\n    camera: camera.yaml\n    base_from_camera: [0, 0, 0, 0, 0, 0, 1]\n"
+    text = "cameras:\n" + "".join(f"  {n}:\n    {camera.format(f'{n}.png')}" for n in ("a", "b"))
+    Path("rig.yaml").write_text(text)
+    return images
+
+
+def test_a_rig_is_one_query(rig, localizer, capsys):
+    assert main(["localize", "--map", "m", "--rig", "rig.yaml"]) == 0
+    assert [frame.source for frame in localizer.rigs[0].frames] == ["a", "b"]
+    said = capsys.readouterr().out
+    assert "rig.yaml: localized" in said and "dark" in said and "100 inliers" in said
+
+
+def test_a_rig_in_json_says_whose_pose_it_is(rig, localizer, capsys):
+    main(["localize", "--map", "m", "--rig", "rig.yaml", "rig.yaml", "--json"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == 2 and "map_from_camera" not in lines[0]
+    assert lines[0]["map_from_base"]["translation"] == [1, 2, 3]
+    assert lines[0]["cameras"] == [
+        {"image": "a", "inliers": 100, "remark": ""},
+        {"image": "b", "inliers": 0, "remark": "dark"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "match"),
+    [
+        (["a.png"], "expected --camera CAMERA"),
+        (["--rig", "rig.yaml", "--camera", "camera.yaml"], "give it alone"),
+        (["a.png", "--rig", "rig.yaml"], "give it alone"),
+        (["--rig", "rig.yaml", "--mask", "a.png"], "give it alone"),
+        (["--rig", "nowhere.yaml"], r"nowhere\.yaml"),
+    ],
+)
+def test_rigs_and_images_do_not_mix(rig, localizer, capsys, line, match):
+    assert main(["localize", "--map", "m", *line]) == 2
+    assert re.search(match, capsys.readouterr().err)
+
+
+def test_a_rig_needs_a_map(rig, capsys):
+    assert main(["localize", "--scene", "s.safetensors", "--rig", "rig.yaml"]) == 2
+    assert "--map MAP" in capsys.readouterr().err
+
+
+def test_a_mask_arrives_with_every_image(images, localizer):
+    assert main(["localize", "--map", "m", "a.png", "b.png", "--camera", "camera.yaml", "--mask", "7"]) == 0
+    assert all(frame.mask.shape == (48, 64) and (frame.mask == 90).all() for frame in localizer.frames)
+
+
+def test_a_mask_that_is_none_is_refused(images, localizer, capsys):
+    assert main(["localize", "--map", "m", "a.png", "--camera", "camera.yaml", "--mask", "broken.png"]) == 2
+    assert "broken.png" in capsys.readouterr().err

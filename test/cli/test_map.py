@@ -50,7 +50,7 @@ def test_add(library):
 
 def test_remove(library):
     assert main(["map", "remove", "old.relmap", "a.jpg", "b.jpg", "--out", "new.relmap"]) == 0
-    assert library[0][:2] == ("remove", (Path("old.relmap"), ["a.jpg", "b.jpg"], Path("new.relmap")))
+    assert library[0][:2] == ("remove", (Path("old.relmap"), ["a.jpg", "b.jpg"], Path("new.relmap"), []))
 
 
 def test_merge(library):
@@ -74,7 +74,7 @@ def test_wrong_numbers_are_refused(library, capsys, wrong):
 
 
 @pytest.mark.parametrize(
-    "line", [["build", "x"], ["add", "m", "x"], ["remove", "m", "--out", "n"], ["merge", "--out", "n"]]
+    "line", [["build", "x"], ["add", "m", "x"], ["remove", "--out", "n"], ["merge", "--out", "n"]]
 )
 def test_nothing_is_done_with_half_a_command(library, capsys, line):
     with pytest.raises(SystemExit) as stop:

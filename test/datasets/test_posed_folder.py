@@ -95,6 +95,11 @@ def test_stamps_are_read(folder):
     assert [i.stamp for i in open_source(folder).images] == [12.5, 0, 0]
 
 
+def test_conditions_are_read(folder):
+    (folder / "conditions.txt").write_text("000001.png night\n")
+    assert [i.condition for i in open_source(folder).images] == ["", "night", ""]
+
+
 @pytest.mark.parametrize(
     ("notes", "metric"),
     [
@@ -153,6 +158,8 @@ def test_bad_poses_are_refused_with_their_line(folder, case):
         ("intrinsics_per_image.txt", "000000.png 30 31\n", r"intrinsics_per_image.txt:1: expected 6"),
         ("split.txt", "000000.png train\n", r"split.txt:1: expected 'map' or 'query'"),
         ("split.txt", "000000.png\n", r"split.txt:1: expected 2 fields"),
+        ("conditions.txt", "000000.png\n", r"conditions.txt:1: expected 2 fields"),
+        ("conditions.txt", "000000.png a\n000000.png b\n", r"conditions.txt:2"),
         ("stamps.txt", "000000.png x\n", r"stamps.txt:1: expected numbers"),
         ("source.yaml", "metric: maybe\n", r"source.yaml: expected a mapping"),
         ("source.yaml", "{", r"source.yaml: not YAML"),

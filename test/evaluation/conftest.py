@@ -35,7 +35,7 @@ def _record(
         answer["map_from_camera"] = truth.perturbed(-twist)
         answer["covariance"] = np.eye(6) * 1e-4 if covariance is None else covariance
         answer["confidence"] = 0.9
-    record = {k: fields.pop(k) for k in ("image", "camera", "outside_map") if k in fields}
+    record = {k: fields.pop(k) for k in ("image", "camera", "outside_map", "condition") if k in fields}
     stamp = fields.pop("stamp", 0.0)
     answer.update(fields)
     return QueryRecord(name, stamp, truth if known else None, Localization(state, **answer), **record)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from relpose_ros.geometry.covariance import (
     block_sandwich,
     clustered_covariance,
+    ellipse_axes,
     image_blocks,
     nees,
     normal_matrix,
@@ -315,3 +316,15 @@ def test_linearize_whitens_to_unit_noise() -> None:
     rays = view.rays + generator.normal(0, 1, (20_000, 2)) / view.focal
     seen = Correspondences(rays, points, np.tile(covariance, (20_000, 1, 1)), view.focal)
     np.testing.assert_allclose(np.cov(linearize(view.truth, seen).residual.T), np.eye(2), atol=0.04)
+
+
+def test_the_ellipse_holds_what_it_says_by_monte_carlo():
+    covariance = np.array([[0.04, 0.03], [0.03, 0.09]])
+    points = np.random.default_rng(3).multivariate_normal(np.zeros(2), covariance, 100_000)
+    directions = np.linalg.eigh(covariance)[1][:, ::-1]
+    for probability in (0.5, 0.95):
+        longer, shorter = ellipse_axes(covariance, probability)
+        assert longer > shorter > 0
+        inside = np.sum((points @ directions / [longer, shorter]) ** 2, axis=1) <= 1
+        assert abs(inside.mean() - probability) < 0.005
+    assert np.allclose(ellipse_axes(np.diag([1.0, 4.0])), [4.8955, 2.4477], atol=1e-3)

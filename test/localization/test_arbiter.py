@@ -143,3 +143,71 @@ def test_scene_coordinates_do_not_settle_what_landmarks_cannot() -> None:
     assert answer.state is State.UNLOCALIZED
     assert answer.reason.startswith("ambiguous")
     assert decide(scene, at(1.0, inliers=3)).state is State.LOCALIZED, "too weak to mean anything"
+
+
+# --- regression: heard last
+
+
+def regressed(method: str = "regression", x: float = 1.0, **evidence: Any) -> Hypothesis:
+    told = hypothesis(method, **{"inliers": 6, "matches": 7, "spread": 1.0, "depth": 3.0, **evidence})
+    return replace(told, map_from_camera=Rigid(np.eye(3), np.array([x, 2, 3])))
+
+
+def decide_with(*hypotheses: Hypothesis, share_right: float = 0.9):
+    known = Calibration(scale=1.0, min_inliers=4, samples=40, share_right=share_right)
+    refined = Calibration(scale=1.0, min_inliers=20, samples=40)
+    arbiter = Arbiter(CALIBRATION, OPTIONS, {"regression": known, "regression_refined": refined})
+    return arbiter.decide(list(hypotheses), "nothing was found")
+
+
+@pytest.mark.parametrize("method", ["structure", "relative", "scene_coordinates", "regression_refined"])
+def test_regression_overrules_nobody_who_stands_up(method: str) -> None:
+    """However sure it is, and wherever it says that the camera is."""
+    measured = hypothesis(method, inliers=60)
+    sure = regressed(x=9.0, translation_sigma=1e-4, rotation_sigma=1e-4, inliers=7)
+    for order in ((measured, sure), (sure, measured)):
+        answer = decide_with(*order, share_right=1.0)
+        assert answer.method == method and answer.map_from_camera is measured.map_from_camera
+
+
+def test_refined_regression_overrules_no_match_but_casts_doubt() -> None:
+    measured = hypothesis(inliers=40)
+    there = regressed("regression_refined", x=9.0, inliers=400, matches=400)
+    answer = decide_with(measured, there)
+    assert (
+        answer.method == "structure"
+        and answer.state is State.DEGRADED
+        and "regression_refined" in answer.reason
+    )
+    here = regressed("regression_refined", x=1.0, inliers=400, matches=400)
+    assert decide_with(measured, here).state is State.LOCALIZED
+    alone = decide_with(hypothesis(inliers=5), here)
+    assert alone.method == "regression_refined" and alone.state is State.LOCALIZED
+
+
+def test_regression_alone_is_degraded_unless_calibration_trusts_it() -> None:
+    for share, state in ((1.0, State.LOCALIZED), (0.9, State.DEGRADED), (0.5, State.UNLOCALIZED)):
+        assert decide_with(regressed(), share_right=share).state is state
+    few = decide_with(regressed(inliers=4), share_right=1.0)
+    assert few.state is State.DEGRADED and "regressed from 4 references" in few.reason
+    assert decide_with(regressed(inliers=3)).reason == (
+        "regressed poses from 3 of 7 references agree; 4 are needed"
+    )
+    assert decide_with(regressed(), share_right=0.9).confidence <= 0.9
+
+
+def test_regression_does_not_decide_what_landmarks_cannot() -> None:
+    torn = hypothesis(inliers=40, rival_inliers=35)
+    twins = at(1.0, inliers=40)
+    refined = regressed("regression_refined", inliers=400, matches=400)
+    for doubtful in (torn, twins):
+        for said in (regressed(), refined):
+            answer = decide_with(doubtful, said, share_right=1.0)
+            assert answer.state is State.UNLOCALIZED and "ambiguous" in answer.reason
+    noise = hypothesis(inliers=6, rival_inliers=5)
+    assert decide_with(noise, regressed()).method == "regression"
+
+
+def test_the_reason_is_that_of_who_measured() -> None:
+    answer = decide_with(hypothesis(inliers=8), regressed(inliers=2))
+    assert "8 of 150 matches agree on a pose by structure" in answer.reason

@@ -1,8 +1,11 @@
 """A localizer that is a fake: what the node does with answers, without a map.
 
-`fake_localizer_node.py` runs it in a node; the parameter `map` is `kind[,seconds]`.
-Kinds: `good` (localized at (1, 2, 3)), `lost` (never localized), `nan` (a pose that is not finite),
-`raises` (an unexpected error in every frame). It sleeps `seconds` a frame.
+`fake_localizer_node.py` runs it in a node; the parameter `map` is `kind[,seconds[,megabytes]]`.
+Kinds: `good` (localized at (1, 2, 3)), `there` (the same, of another map, at (4, 5, 6)), `lost` (never
+localized), `nan` (a pose that is not finite), `raises` (an unexpected error in every frame), `cold` (an error
+already in the frame to warm up with), `busy` (good, but it computes instead of sleeping), `vague` (good, with
+a wide covariance), `slow` (good, but loading takes `seconds`, not a frame). It sleeps `seconds` a frame, but
+not when it warms up, and its map takes `megabytes`.
 """
 
 from __future__ import annotations
@@ -29,29 +32,49 @@ class FakeMap:
 class FakeLocalizer:
     """Answers as its kind says; a black image is never localized."""
 
-    def __init__(self, kind: str, seconds: float) -> None:
-        self.kind, self.seconds = kind, seconds
+    def __init__(self, kind: str, seconds: float, megabytes: int = 0) -> None:
+        self.kind, self.seconds = kind, 0.0 if kind == "slow" else seconds
+        self.ballast = np.ones(megabytes << 20, np.uint8)
 
     def localize(self, frame: Frame) -> Localization:
-        time.sleep(self.seconds)
+        if frame.source == "warm-up":
+            if self.kind == "cold":
+                raise RuntimeError("a bug that shows at once")
+            return Localization(State.UNLOCALIZED, "nowhere")
+        self._take_time()
         if self.kind == "raises":
             raise RuntimeError("a bug")
         if self.kind == "lost" or not frame.image.any():
             return Localization(State.UNLOCALIZED, f"only {np.random.default_rng().integers(9)} inliers")
         pose = Rigid(POSE.rotation, np.full(3, np.nan)) if self.kind == "nan" else POSE
+        if self.kind == "there":
+            pose = Rigid(POSE.rotation, np.array([4.0, 5.0, 6.0]))
+        covariance = 1e4 * COVARIANCE if self.kind == "vague" else COVARIANCE
         return Localization(
-            State.LOCALIZED, "", pose, COVARIANCE, 0.9, "structure", 40, ("a",), {"total": 1.5},
+            State.LOCALIZED, "", pose, covariance, 0.9, "structure", 40, ("a",), {"total": 1.5},
             matches=Matches(np.array([[5.0, 5.0]]), np.zeros((1, 3)), np.array([True])),
         )  # fmt: skip
+
+    def _take_time(self) -> None:
+        if self.kind != "busy":
+            time.sleep(self.seconds)
+            return
+        ready = time.monotonic() + self.seconds
+        while time.monotonic() < ready:
+            sum(range(1000))
 
 
 def load(settings: dict[str, Any]) -> Any:
     from relpose_ros.nodes.loading import Loaded
 
-    kind, _, seconds = settings["map"].rsplit("/", 1)[-1].partition(",")
-    if kind not in ("good", "lost", "nan", "raises"):
+    kind, *numbers = settings["map"].rsplit("/", 1)[-1].split(",")
+    seconds, megabytes = (*map(float, numbers), 0.0, 0.0)[:2]
+    if kind not in ("good", "there", "lost", "nan", "raises", "cold", "busy", "vague", "slow"):
         raise MapError(f"{settings['map']}: no such map")
-    return Loaded(FakeLocalizer(kind, float(seconds or 0)), FakeMap(), "fake 2026")
+    if kind == "slow":
+        time.sleep(seconds)
+    name = {"there": "fake 2027"}.get(kind, "fake 2026")
+    return Loaded(FakeLocalizer(kind, seconds, int(megabytes)), FakeMap(), name)
 
 
 def make() -> Any:

@@ -96,7 +96,7 @@ class Publisher:
 @pytest.mark.parametrize(("images", "clouds"), [(0, 0), (1, 0), (0, 1), (2, 1)])
 def test_nothing_is_made_that_nobody_hears(cells, picture, message, images, clouds, monkeypatch):
     publishers = {Image: Publisher(images), PointCloud2: Publisher(clouds)}
-    node = SimpleNamespace(create_publisher=lambda kind, topic, depth: publishers[kind])
+    node = SimpleNamespace(open_publisher=lambda kind, topic, depth: publishers[kind])
     topics = CoordinateTopics(node, "office")
     for name, listeners in (("deviation_message", images), ("cloud_message", clouds)):
         if not listeners:

@@ -21,7 +21,10 @@ def test_the_parameter_table_is_that_of_the_node():
 
 @pytest.mark.parametrize(
     ("page", "own"),
-    [("retrieval.md", loading.RETRIEVAL_PARAMETERS), ("relative_pose.md", loading.MATCHING_PARAMETERS)],
+    [
+        ("retrieval.md", loading.RETRIEVAL_PARAMETERS),
+        ("relative_pose.md", (*loading.MATCHING_PARAMETERS, *loading.RELATIVE_PARAMETERS)),
+    ],
 )
 def test_the_other_nodes_name_their_parameters(page, own):
     text = (DOCS / page).read_text()

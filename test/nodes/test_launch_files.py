@@ -69,6 +69,10 @@ def test_arguments_become_parameters_of_their_types(load):
     assert "scene.checkpoint" not in pruned and "retrieval.checkpoint" not in pruned
     retrieval = module.node_parameters(given(module, map="m", retrieval="places.yaml"))
     assert retrieval["retrieval.checkpoint"] == str(Path.cwd() / "places.yaml")
+    assert "relative.checkpoint" not in pruned and "relative.estimator" not in pruned
+    regressed = module.node_parameters(given(module, map="m", relative_checkpoint="net.safetensors"))
+    assert regressed["relative.checkpoint"] == str(Path.cwd() / "net.safetensors")
+    assert regressed["relative.estimator"] == "relpose_gnn"
     scene = module.node_parameters(given(module, map="m", scene="room.safetensors"))
     assert scene["scene.checkpoint"] == str(Path.cwd() / "room.safetensors")
 
@@ -76,7 +80,7 @@ def test_arguments_become_parameters_of_their_types(load):
 def test_parameters_that_are_set_exist(load):
     known = {row.name for row in (*camera_node.PARAMETERS, *localizer.PARAMETERS)} | {"use_sim_time"}
     module = load("localization.launch.py")
-    files = dict.fromkeys(("pruner", "matcher", "scene", "retrieval"), "f")
+    files = dict.fromkeys(("pruner", "matcher", "scene", "retrieval", "relative_checkpoint"), "f")
     everything = given(module, map="m", base_from_camera="1", **files)
     assert set(module.node_parameters(everything)) <= known
     file = yaml.safe_load((ROOT / "config" / "localizer.yaml").read_text())
@@ -87,21 +91,51 @@ def test_the_pipeline_has_a_scene_node_where_there_is_a_scene(load):
     module = load("pipeline.launch.py")
     assert set(module.node_parameters(given(module, map="m"))) == {"retrieval", "relative_pose"}
     everything = given(
-        module, map="m", pruner="p", matcher="i", scene="room.safetensors", retrieval="r.safetensors"
-    )
+        module, map="m", pruner="p", matcher="i", scene="room.safetensors", retrieval="r.safetensors",
+        relative_checkpoint="g",
+    )  # fmt: skip
     nodes = module.node_parameters(everything)
     assert nodes["retrieval"]["retrieval.checkpoint"] == str(Path.cwd() / "r.safetensors")
-    own = {"scene.checkpoint": str(Path.cwd() / "room.safetensors"), "use_sim_time": False}
+    own = {"scene.checkpoint": str(Path.cwd() / "room.safetensors"), "use_sim_time": False, "autostart": True}
     assert nodes["scene_coordinate"] == own
-    for name in ("features.pruner", "features.matcher"):
+    for name in ("features.pruner", "features.matcher", "relative.estimator", "relative.checkpoint"):
         assert name in nodes["relative_pose"] and name not in nodes["retrieval"]
     known = {
         "retrieval": (*loading.MAP_PARAMETERS, *loading.RETRIEVAL_PARAMETERS),
-        "relative_pose": (*loading.MAP_PARAMETERS, *loading.MATCHING_PARAMETERS),
+        "relative_pose": (
+            *loading.MAP_PARAMETERS,
+            *loading.MATCHING_PARAMETERS,
+            *loading.RELATIVE_PARAMETERS,
+        ),
         "scene_coordinate": scene_coordinate.PARAMETERS,
     }
     for name, parameters in nodes.items():
-        assert set(parameters) <= {row.name for row in known[name]} | {"use_sim_time"}
+        assert set(parameters) <= {row.name for row in known[name]} | {"use_sim_time", "autostart"}
+
+
+@pytest.mark.parametrize(
+    ("autostart", "manager", "node", "by_manager"),
+    [
+        ("true", "false", True, None),
+        ("false", "false", False, None),
+        ("true", "true", False, True),
+        ("false", "true", False, False),
+    ],
+)
+def test_who_starts_the_nodes(load, autostart, manager, node, by_manager):
+    """Exactly one of them: the node, its manager, or somebody else."""
+    life = {"autostart": autostart, "use_lifecycle_manager": manager}
+    single, pipeline = load("localization.launch.py"), load("pipeline.launch.py")
+    one = given(single, map="m", **life)
+    assert single.node_parameters(one)["autostart"] is node
+    assert len(single.make_manager(one)) == (by_manager is not None)
+    if by_manager is not None:
+        parameters = single.manager_parameters(one)
+        assert parameters["autostart"] is by_manager and parameters["node_names"] == ["localizer"]
+        assert parameters["bond_timeout"] == 0.0  # there is no bondpy here
+    several = given(pipeline, map="m", scene="s", **life)
+    assert all(p["autostart"] is node for p in pipeline.node_parameters(several).values())
+    assert pipeline.managed_nodes(several) == "retrieval relative_pose scene_coordinate localizer"
 
 
 def test_camera_info_lies_beside_the_image(load):

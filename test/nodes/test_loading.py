@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from relpose_ros.datasets.open import open_source
 from relpose_ros.errors import CheckpointError, ConfigurationError, MapError
+from relpose_ros.localization.mapping import attach_network
+from relpose_ros.maps.assemble import BuildOptions
 from relpose_ros.nodes.loading import (
     MAP_PARAMETERS,
     MATCHING_PARAMETERS,
+    RELATIVE_PARAMETERS,
     RETRIEVAL_PARAMETERS,
     SCENE_PARAMETERS,
     load,
@@ -16,7 +20,9 @@ from relpose_ros.nodes.loading import (
 
 
 def settings(world, **changes):
-    rows = (*MAP_PARAMETERS, *MATCHING_PARAMETERS, *RETRIEVAL_PARAMETERS, *SCENE_PARAMETERS)
+    rows = (
+        *MAP_PARAMETERS, *MATCHING_PARAMETERS, *RELATIVE_PARAMETERS, *RETRIEVAL_PARAMETERS, *SCENE_PARAMETERS
+    )  # fmt: skip
     own = {"map": str(world.map), "global_frame_id": "map"}
     return {row.name: row.default for row in rows} | own | changes
 
@@ -48,6 +54,25 @@ def test_a_matcher_is_the_one_that_is_named(small_world, nearest_matcher, foreig
         assert localizer._matcher.iterations == iterations and localizer._matcher.name == "imp.adagmn"
     with pytest.raises(CheckpointError, match=r"imp\.dgnns.*one_to_one\.eot_21"):
         load(settings(small_world, **{"features.matcher": str(foreign_checkpoint)}))
+
+
+def test_relative_poses_by_a_network_that_the_map_knows(small_world, regressor_checkpoint, tmp_path):
+    named = {"relative.estimator": "relpose_gnn", "relative.checkpoint": str(regressor_checkpoint)}
+    with pytest.raises(MapError, match=r"small\.relmap.*relpose map attach"):
+        load(settings(small_world, **named))
+    for changes, words in (
+        ({"relative.estimator": "relpose_gnn"}, "expected relative.checkpoint"),
+        ({"relative.checkpoint": str(regressor_checkpoint)}, "essential uses none"),
+    ):
+        with pytest.raises(ConfigurationError, match=words):
+            load(settings(small_world, **changes))
+    out = tmp_path / "gnn.relmap"
+    source = open_source(small_world.folder)
+    attach_network(small_world.map, source, regressor_checkpoint, out, BuildOptions(calibration_samples=0))
+    localizer = load(settings(small_world, map=str(out), **named)).localizer
+    neighbours = [localizer.neighbour(name) for name in localizer.map.reference_names[:3]]
+    found = localizer.relative_poses(source.queries[0].frame(), neighbours)
+    assert len(found) == 3 and all(r.scale_known and r.matches == 0 for r in found)
 
 
 def test_a_scene_is_the_one_that_is_named(small_world, scene_checkpoint, onnx_cache):

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from relpose_msgs.msg import LocalizationResult
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from relpose_msgs.msg import LocalizationResult, NodeState
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from relpose_ros.datasets.bag_writer import BagFrame, BagLayout, write_bag
@@ -62,10 +63,17 @@ def start_shared(ros: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def _starter(folder: Path) -> Iterator[Callable[..., NodeProcess]]:
     processes: list[NodeProcess] = []
 
-    def run(command: tuple[str, ...] = (FAKE,), remap: dict[str, str] | None = None, **parameters: Any):
+    def run(
+        command: tuple[str, ...] = (FAKE,),
+        remap: dict[str, str] | None = None,
+        environment: dict[str, str] | None = None,
+        **parameters: Any,
+    ) -> NodeProcess:
         log = folder / f"node{len(processes)}.log"
         parameters.setdefault("diagnostics_period", 0.1)
-        processes.append(NodeProcess(command, log, parameters=parameters, remappings=remap))
+        processes.append(
+            NodeProcess(command, log, parameters=parameters, remappings=remap, environment=environment)
+        )
         return processes[-1]
 
     yield run
@@ -117,10 +125,13 @@ class Probe:
         self.results: list[LocalizationResult] = []
         self.poses: list[PoseWithCovarianceStamped] = []
         self.statuses: list[Any] = []
+        self.states: list[NodeState] = []
         self._stamp = START_NS
         self.images = node.create_publisher(Image, f"{namespace}/image", 5)
         self.compressed = node.create_publisher(CompressedImage, f"{namespace}/image/compressed", 5)
         self.infos = node.create_publisher(CameraInfo, f"{namespace}/camera_info", 5)
+        latched = QoSProfile(depth=50, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._latched = node.create_subscription(NodeState, f"{self.name}/state", self.states.append, latched)
         self._subscriptions = [
             node.create_subscription(LocalizationResult, f"{self.name}/result", self.results.append, 50),
             node.create_subscription(PoseWithCovarianceStamped, f"{self.name}/pose", self.poses.append, 50),
@@ -128,7 +139,7 @@ class Probe:
         ]
 
     def close(self) -> None:
-        for subscription in self._subscriptions:
+        for subscription in (*self._subscriptions, self._latched):
             self.node.destroy_subscription(subscription)
         for publisher in (self.images, self.compressed, self.infos):
             self.node.destroy_publisher(publisher)
@@ -188,6 +199,15 @@ class Probe:
             return values if key in values and value in (None, values[key]) else None
 
         return wait(look, 10.0, lambda: f"{key}={value}; last: {self.status()}")
+
+    def said(self, **fields: Any) -> NodeState:
+        """Wait until the newest ~/state has these fields."""
+
+        def look() -> NodeState | None:
+            last = self.states[-1] if self.states else None
+            return last if last and all(getattr(last, k) == v for k, v in fields.items()) else None
+
+        return wait(look, 30.0, lambda: f"~/state with {fields}; last: {self.states[-1:]}")
 
     def values(self) -> dict[str, str]:
         status = self.status()
@@ -259,6 +279,23 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         ]
         bags.append(write_bag(folder / name, shots, layout=layout))
     return World(folder / "world.relmap", queries, options.lens, options.base_from_camera, *bags)
+
+
+@pytest.fixture
+def call(ros: Any) -> Callable[..., Any]:
+    """Calls a service and waits for its answer."""
+
+    def run(kind: Any, name: str, **fields: Any) -> Any:
+        client = ros.create_client(kind, name)
+        try:
+            wait(client.service_is_ready, what=lambda: f"the service {name}")
+            future = client.call_async(kind.Request(**fields))
+            wait(future.done, 60.0, what=lambda: f"an answer of {name}")
+            return future.result()
+        finally:
+            ros.destroy_client(client)
+
+    return run
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def _trained(args: argparse.Namespace, work: Path, held_out: int, started: float
 
 def _calibrated(trained: Path, out: Path, held_out: list[PosedImage]) -> None:
     """The checkpoint at `out`, with the calibration that the held-out images give, if they give one."""
-    from relpose_ros.cli.calibrate import calibrate_on
+    from relpose_ros.cli.calibrate_scene import calibrate_on
 
     try:
         calibrate_on(trained, held_out, [], out)

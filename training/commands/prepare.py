@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relpose_ros.errors import ConfigurationError, DatasetError
-from relpose_training.commands import clusters, matches, places, scene, similarity
+from relpose_training.commands import clusters, graphs, matches, places, scene, similarity
 from relpose_training.commands.progress import progress_line, say_line
 
 if TYPE_CHECKING:
@@ -59,6 +59,11 @@ def add_parser(subparsers: Subparsers) -> None:
     places.add_arguments(
         actions.add_parser(
             "places", help=places.HELP, description=places.DESCRIPTION, examples=places.EXAMPLES
+        )
+    )
+    graphs.add_arguments(
+        actions.add_parser(
+            "graphs", help=graphs.HELP, description=graphs.DESCRIPTION, examples=graphs.EXAMPLES
         )
     )
     scene.add_arguments(
@@ -228,6 +233,7 @@ def _options(args: argparse.Namespace) -> CorrespondenceOptions:
 ACTIONS = {
     "clusters": clusters.run,
     "correspondences": _correspondences,
+    "graphs": graphs.run,
     "matches": matches.run,
     "places": places.run,
     "scene": scene.run,

@@ -58,7 +58,7 @@ class SetPart:
     def key(self) -> str:
         """Changes with the source, its files and the options."""
         options = json.dumps(asdict(self.options), sort_keys=True)
-        text = f"{self.source!r} {_state(self.source.paths)} {self.slug} {options}"
+        text = f"{self.source!r} {file_state(self.source.paths)} {self.slug} {options}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def done(self) -> bool:
@@ -119,7 +119,7 @@ class SetPart:
 
     def _clear_others(self, folder: Path) -> None:
         """Images that were stored otherwise, or of another source, are not taken for these."""
-        made_of = f"{self.source!r} {_state(self.source.paths)} {self.options.images!r}"
+        made_of = f"{self.source!r} {file_state(self.source.paths)} {self.options.images!r}"
         mark = folder / MADE_OF
         if folder.exists() and not mark.is_file():
             raise ConfigurationError(f"{folder}: is there and not of a set of places; choose another --out")
@@ -154,8 +154,7 @@ def prepare_places(
     """
     if len({repr(source) for source in sources}) < len(sources):
         raise ConfigurationError("a source is given twice; expected each once")
-    slugs = [_slug(source.name) for source in sources]
-    slugs = [slug if slugs.count(slug) == 1 else f"{slug}_{k}" for k, slug in enumerate(slugs)]
+    slugs = slugs_of([source.name for source in sources])
     parts = [SetPart(folder, source, options, slug) for source, slug in zip(sources, slugs, strict=True)]
     make_parts(parts, workers, progress, report)
     chosen = _divided([part.part() for part in parts], shares, divided, seed, report)
@@ -170,9 +169,10 @@ def prepare_places(
     return dataset
 
 
-def _slug(name: str) -> str:
-    """A name of a source as a folder."""
-    return re.sub(r"[^A-Za-z0-9_+-]+", "_", name).strip("_") or "source"
+def slugs_of(names: Sequence[str]) -> list[str]:
+    """Names of sources as names of files, each another one."""
+    slugs = [re.sub(r"[^A-Za-z0-9_+-]+", "_", name).strip("_") or "source" for name in names]
+    return [slug if slugs.count(slug) == 1 else f"{slug}_{k}" for k, slug in enumerate(slugs)]
 
 
 def _divided(
@@ -217,7 +217,7 @@ def _check(dataset: PlaceDataset, splits: Mapping[str, PlaceSplit], options: Pla
             )
 
 
-def _state(paths: Sequence[Path]) -> list[tuple[str, int, int]]:
+def file_state(paths: Sequence[Path]) -> list[tuple[str, int, int]]:
     """Sizes and times of files, and of those that lie directly in folders (lists, poses, not the images)."""
     files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.glob("*")))]
     return [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]

@@ -75,7 +75,7 @@ def metric_of(sequence: PosedSequence) -> bool:
         from relpose_ros.datasets.open import open_source
 
         return open_source(sequence.path, format=sequence.format, **sequence.options).metric
-    return isinstance(sequence, SimulatedWorld)
+    return isinstance(sequence, SimulatedWorld) or bool(getattr(sequence, "metric", False))
 
 
 def licence_of(sequence: PosedSequence) -> str:

@@ -127,7 +127,7 @@ class Shard:
                         "found another; prepare the data again"
                     )
                 names = [name for name in file if not name.endswith(OFFSETS)]
-                self._fields = {name: _mapped(path, file[name]) for name in names}
+                self._fields = {name: mapped(path, file[name]) for name in names}
                 self._offsets = {name: file[name + OFFSETS][()] for name in names if name + OFFSETS in file}
         except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
             raise DatasetError(f"{path}: expected a shard, cannot read it: {error}") from None
@@ -148,7 +148,7 @@ class Shard:
         }
 
 
-def _mapped(path: Path, dataset: Any) -> NDArray[Any]:
+def mapped(path: Path, dataset: Any) -> NDArray[Any]:
     """The values of a contiguous data set without reading them."""
     start = dataset.id.get_offset()
     if start is None or not dataset.size:

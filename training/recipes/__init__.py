@@ -11,6 +11,7 @@ RECIPES: dict[str, str] = {
     "cut": "relpose_training.recipes.cut.recipe:CutRecipe",
     "matcher": "relpose_training.recipes.matcher.recipe:MatcherRecipe",
     "retrieval": "relpose_training.recipes.retrieval.recipe:RetrievalRecipe",
+    "relpose_gnn": "relpose_training.recipes.relpose_gnn.recipe:RelposeGnnRecipe",
 }
 """Name -> "module:Class" of its `Recipe`, imported when it is used: `relpose train NAME`."""
 

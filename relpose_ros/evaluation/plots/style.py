@@ -26,10 +26,14 @@ WIDTH = 4.9
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
-    """Within this, figures are drawn and saved in the report's style. Nothing global is left changed."""
+def house_style(on_paper: bool = False) -> Iterator[None]:
+    """Within this, figures are drawn and saved in the report's style. Nothing global is left changed.
+
+    `on_paper`: for pictures that stand by themselves, on white.
+    """
     import matplotlib as mpl
 
+    line = "#d9dde1" if on_paper else LINE
     settings: Any = {
         "svg.fonttype": "none",
         "text.parse_math": False,
@@ -37,7 +41,7 @@ def house_style() -> Iterator[None]:
         "font.family": "sans-serif",
         "axes.titlesize": 10,
         "axes.titlelocation": "left",
-        "axes.edgecolor": LINE,
+        "axes.edgecolor": line,
         "axes.labelcolor": MUTED,
         "axes.titlecolor": INK,
         "text.color": INK,
@@ -47,7 +51,7 @@ def house_style() -> Iterator[None]:
         "axes.spines.right": False,
         "axes.grid": True,
         "axes.axisbelow": True,
-        "grid.color": LINE,
+        "grid.color": line,
         "grid.linewidth": 0.6,
         "figure.facecolor": "none",
         "axes.facecolor": "none",
@@ -102,6 +106,13 @@ def to_svg(figure: Figure, name: str, label: str) -> str:
     for colour, variable in VARIABLES.items():
         svg = svg.replace(colour, variable)
     return _head(svg, label)
+
+
+def to_png(figure: Figure) -> bytes:
+    """The figure as a PNG on white."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=160, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def _head(svg: str, label: str) -> str:

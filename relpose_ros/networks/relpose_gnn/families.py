@@ -44,8 +44,11 @@ def recognise_family(shapes: Mapping[str, tuple[int, ...]]) -> Family:
 def family_parameters(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     """The constructor's arguments that a state dict tells: of two weight sets not how they are run."""
     parameters = dict(recognise_family(shapes).parameters)
+    if "fc_uncertainty_R.weight" in shapes:
+        parameters["uncertainty"] = True
     ambiguous = parameters["weight_sets"] > 1
-    return {k: v for k, v in parameters.items() if not ambiguous or k in ("dimension", "weight_sets")}
+    told = ("dimension", "weight_sets", "uncertainty")
+    return {k: v for k, v in parameters.items() if not ambiguous or k in told}
 
 
 def without_unused_layers(

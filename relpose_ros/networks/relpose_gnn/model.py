@@ -10,20 +10,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from relpose_ros.errors import ConfigurationError
-from relpose_ros.networks.base import Network
 from relpose_ros.networks.relpose_gnn.edges import at_ends, full_edges, nearest_edges
 from relpose_ros.networks.relpose_gnn.families import family_parameters
+from relpose_ros.networks.relpose_gnn.graph_network import EdgePoses, GraphNetwork, bounded_log_variance
 from relpose_ros.networks.relpose_gnn.layers import MessageLayer
 from relpose_ros.networks.relpose_gnn.resnet34 import ResNet34
 
 
-class RelPoseGNN(Network):
+class RelPoseGNN(GraphNetwork):
     """ResNet-34 descriptors as nodes, message passing, and a pose of six numbers at each node and edge.
 
     `dimension` D of nodes and edges; `weight_sets` layers gnn1, gnn2, ...; `schedule`: which of them (from 0)
     each round runs; `neighbours` k > 0: edges from the k nearest nodes in feature space, 0: all edges.
     `dropout` acts on nodes and edges before the heads, in train mode; `compat`: in eval mode too, as the
-    authors' results were made. What the six numbers mean is settled by the loss it was trained with:
+    authors' results were made. `uncertainty`: one more head says how sure each edge is (`EdgePoses`);
+    published weights have none. What the six numbers mean is settled by the loss it was trained with:
     geometry/relative_vectors.py.
     """
 
@@ -39,11 +40,12 @@ class RelPoseGNN(Network):
         neighbours: int = 0,
         dropout: float = 0.5,
         compat: bool = False,
+        uncertainty: bool = False,
     ) -> None:
         super().__init__()
         _check(dimension, weight_sets, schedule, dropout)
         self.dimension, self.schedule, self.neighbours = dimension, tuple(schedule), neighbours
-        self.dropout, self.compat = dropout, compat
+        self.descriptor_size, self.dropout, self.compat = dimension, dropout, compat
         self.feature_extractor = ResNet34(dimension)
         self.proj_edge = nn.Linear(2 * dimension, dimension)
         for number in range(1, weight_sets + 1):
@@ -56,6 +58,10 @@ class RelPoseGNN(Network):
         ):
             nn.init.kaiming_normal_(linear.weight)
             nn.init.zeros_(linear.bias)
+        self.fc_uncertainty_R = nn.Linear(dimension, 6) if uncertainty else None
+        if self.fc_uncertainty_R is not None:
+            nn.init.zeros_(self.fc_uncertainty_R.weight)
+            nn.init.zeros_(self.fc_uncertainty_R.bias)
 
     @classmethod
     def small_parameters(cls) -> dict[str, Any]:
@@ -89,13 +95,24 @@ class RelPoseGNN(Network):
     def poses(
         self, nodes: Tensor, edges: Tensor | None = None, keep: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """`forward` from descriptors (B, K, D). `edges` (B, 2, E) replaces the network's own choice;
-        `keep` (B, E) bool drops edges from the message passing (edge dropout in training)."""
+        """`forward` from descriptors (B, K, D); `edges` and `keep` as in `edge_poses`."""
+        x, e, edges = self._dropped_out(nodes, edges, keep)
+        absolute, relative = self.heads(x, e)
+        return absolute, relative, edges
+
+    def edge_poses(self, nodes: Tensor, edges: Tensor | None = None, keep: Tensor | None = None) -> EdgePoses:
+        x, e, edges = self._dropped_out(nodes, edges, keep)
+        sure = None if self.fc_uncertainty_R is None else bounded_log_variance(self.fc_uncertainty_R(e))
+        return EdgePoses(self.heads(x, e)[1], edges, sure)
+
+    def _dropped_out(
+        self, nodes: Tensor, edges: Tensor | None, keep: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """`message_passing`, nodes and edges thinned out where they are to be."""
         x, e, edges = self.message_passing(nodes, edges, keep)
         active = self.training or self.compat
         x, e = (functional.dropout(value, self.dropout, training=active) for value in (x, e))
-        absolute, relative = self.heads(x, e)
-        return absolute, relative, edges
+        return x, e, edges
 
     def message_passing(
         self, nodes: Tensor, edges: Tensor | None = None, keep: Tensor | None = None

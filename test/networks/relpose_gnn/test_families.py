@@ -39,6 +39,11 @@ def test_an_unusual_width_is_kept():
     assert RelPoseGNN.parameters_from(shapes("r2"))["neighbours"] == 4
 
 
+def test_an_uncertainty_shows_in_the_shapes():
+    assert RelPoseGNN.parameters_from(shapes("r2", uncertainty=True))["uncertainty"]
+    assert "uncertainty" not in RelPoseGNN.parameters_from(shapes("r2"))
+
+
 @pytest.mark.parametrize(
     ("family", "hint"), [(RELEASE, None), (R3, None), (R2, None), (R1, "relpose_gnn.r1")]
 )

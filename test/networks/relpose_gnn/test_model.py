@@ -97,6 +97,17 @@ def test_every_trained_parameter_gets_a_gradient(small):
     assert without == {"fc_xyz.weight", "fc_xyz.bias", "fc_wpqr.weight", "fc_wpqr.bias"}
 
 
+def test_an_uncertainty_is_one_more_head_and_changes_nothing_else(small, nodes):
+    plain, sure = small(), small(uncertainty=True)
+    found = sure.edge_poses(nodes)
+    torch.testing.assert_close(found.relative, plain.edge_poses(nodes).relative)
+    assert plain.edge_poses(nodes).log_variance is None
+    assert found.log_variance.shape == found.relative.shape
+    assert set(sure.state_dict()) - set(plain.state_dict()) == {
+        "fc_uncertainty_R.weight", "fc_uncertainty_R.bias",
+    }  # fmt: skip
+
+
 def test_bfloat16_autocast_is_finite_and_close(small, nodes):
     network = small()
     with torch.autocast("cpu", dtype=torch.bfloat16):

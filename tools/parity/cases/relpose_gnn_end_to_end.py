@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,8 +24,12 @@ from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.networks.registry import build_network
 from relpose_ros.networks.relpose_gnn.edges import full_edges
 from relpose_ros.networks.relpose_gnn.model import RelPoseGNN
+from relpose_ros.retrieval.graph_images import GraphInput, graph_pixels, normalised
 from relpose_ros.retrieval.netvlad_input import netvlad_input
-from relpose_training.data.graphs import GraphOptions, Graphs, neighbour_table
+from relpose_training.data.graph_dataset import GraphScenes, GraphSplit
+from relpose_training.data.graph_parts import GraphSetOptions, store_scene
+from relpose_training.data.graph_roles import Roles
+from relpose_training.data.graphs import GraphOptions
 from tools.parity.case import Deviation, deviation, exact, golden, load, path_of
 from tools.parity.cases.relpose_gnn import SYSTEM, close, lean_release, network, rule
 from tools.parity.cases.relpose_gnn_toy import toy
@@ -44,24 +50,47 @@ def posed(split: str) -> tuple[PosedImage, ...]:
 
 
 @cache
-def graphs(split: str) -> Graphs:
-    """Our graphs, from the original's similarities."""
+def graphs(split: str) -> GraphScenes:
+    """Our graphs, as `relpose prepare graphs --published` stores them, from the original's similarities."""
     similarity = load(SYSTEM, f"e2e_retrieval_{split}.npz")["sim"]
-    table = neighbour_table(similarity, OPTIONS, same=split == "train")
-    convention = VectorDifference(VECTORS)
+    references = np.arange(len(toy().source.references))
+    queries = references if split == "train" else len(references) + np.arange(len(similarity))
+    images = [*toy().source.references, *toy().source.queries]
+    options = GraphSetOptions(GraphInput.published(), drawn=OPTIONS)
+    pixels = np.stack([graph_pixels(image.load(), image.camera, options.input) for image in images])
+    file = scratch() / f"{split}.h5"
     heads = SEVEN_SCENES["heads"]
-    return Graphs(posed(split), toy().source.references, table, heads, OPTIONS, convention)
+    scene = store_scene(file, images, pixels, Roles(references, queries), similarity, options, heads)
+    set_of_one = GraphSplit(scratch(), split, ("heads",), (scene,), options.input, {})
+    return GraphScenes(set_of_one, OPTIONS, VectorDifference(VECTORS), fixed=True)
+
+
+@cache
+def _kept() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="relpose_parity_")
+
+
+def scratch() -> Path:
+    """A folder that goes away with this process."""
+    return Path(_kept().name)
+
+
+def table(split: str) -> NDArray[np.int32]:
+    """References (Q, 7) of each query, as they were drawn."""
+    return graphs(split).split.scenes[0].neighbours
 
 
 @cache
 def plane(split: str, index: int) -> NDArray[np.float32]:
     """What the network sees of one image."""
-    return graphs(split).image(posed(split)[index])
+    made = graphs(split)
+    scene = made.split.scenes[0]
+    return normalised(np.asarray(scene.pixels[scene.query[index]]), made.inputs[0])
 
 
 def nodes_of(split: str, index: int) -> list[tuple[str, int]]:
     """The images of one graph: the query, then its references."""
-    return [(split, index), *(("train", int(i)) for i in graphs(split).table[index])]
+    return [(split, index), *(("train", int(i)) for i in table(split)[index])]
 
 
 @golden(SYSTEM, "graphs: neighbours, edges, camera; names of NetVLAD", "e2e_graphs.json")
@@ -69,7 +98,7 @@ def graph_description() -> Iterator[Deviation]:
     told = stored()
     for split in ("test", "train"):
         reference = np.array(told["graphs"][f"{split}_sp2"]["neighbours"])
-        yield exact(f"{split} neighbours", graphs(split).table, reference)
+        yield exact(f"{split} neighbours", table(split), reference)
     edges = full_edges(1, 8, torch.device("cpu"))[0]
     yield exact("edges", edges.tolist(), told["edge_index_fc8"])
     entry, ours = told["frames_bin_test_entry1"], toy().source.queries[1]
@@ -87,7 +116,9 @@ def graph_description() -> Iterator[Deviation]:
 
 def _graph_case(split: str) -> Iterator[Deviation]:
     g, ours = load(SYSTEM, f"e2e_graphs_{split}.npz"), graphs(split)
-    vectors = [VECTORS.write(Rigid.stack([_pose(n) for n in nodes_of(split, i)])) for i in range(len(ours))]
+    scene = ours.split.scenes[0]
+    count = len(scene.query)
+    vectors = [VECTORS.write(scene.map_from_camera[ours.nodes(scene, i)]) for i in range(count)]
     # Train graphs were shuffled by a generator without a seed: their poses tell the order.
     order = [_order(a, b) for a, b in zip(vectors, g["y"], strict=True)]
     yield exact("each node once", [sorted(o) for o in order], [list(range(8))] * len(order))
@@ -96,15 +127,15 @@ def _graph_case(split: str) -> Iterator[Deviation]:
     y = np.stack([v[o] for v, o in zip(vectors, order, strict=True)])
     yield deviation("y", y, g["y"], 1e-6)
     for name, statistic in (("x_mean", np.mean), ("x_std", _deviation)):
-        values = [np.array([statistic(plane(*n)) for n in nodes_of(split, i)]) for i in range(len(ours))]
+        values = [np.array([statistic(plane(*n)) for n in nodes_of(split, i)]) for i in range(count)]
         shuffled = np.stack([v[o] for v, o in zip(values, order, strict=True)])
         yield deviation(name, shuffled, g[name], 1e-6)
-    sample = ours[0]
-    images = sample.images[order[0]]
+    sample = ours.sample(0, 0, np.random.default_rng(0))
+    images = sample["images"][order[0]]
     yield deviation("pixels", images[:2, :, ::8, ::8], g["x0_strided"], 1e-6)
     yield exact("shape", [images.shape[0], images[0].size], g["x_shape"].tolist())
     source, target = g["edge_index"]
-    pairs = sample.pairs[np.ix_(order[0], order[0])]
+    pairs = sample["pairs"][np.ix_(order[0], order[0])]
     yield deviation("edge_attr", -pairs[source, target], g["edge_attr0"], 1e-6)
     yield exact("edges", full_edges(1, 8, torch.device("cpu"))[0].numpy(), g["edge_index"])
     yield exact("complete", g["complete"].tolist(), [len(n) == 8 for n in vectors])
@@ -159,8 +190,7 @@ def _retrieval(split: str, queries: Sequence[int], references: Sequence[int]) ->
     yield deviation("queries", q[:, :128], g["query_first128"][list(queries)], 1e-4, relative=True)
     yield deviation("references", r[:, :32], g["db_first32"][list(references)], 1e-4, relative=True)
     yield deviation("similarity", q @ r.T, g["sim"][np.ix_(queries, references)], 1e-5)
-    chosen = neighbour_table(g["sim"], OPTIONS, same=split == "train")
-    yield exact("neighbours", chosen.tolist(), stored()["graphs"][f"{split}_sp2"]["neighbours"])
+    yield exact("neighbours", table(split).tolist(), stored()["graphs"][f"{split}_sp2"]["neighbours"])
 
 
 @golden(SYSTEM, "retrieval of test queries", "e2e_retrieval_test.npz")

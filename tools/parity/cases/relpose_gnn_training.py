@@ -1,10 +1,11 @@
-"""RelPoseGNN: its loss with gradients, and steps of its optimiser on the whole network."""
+"""RelPoseGNN: its loss with gradients, and steps of the recipe on the whole network."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from relpose_ros.networks.registry import build_network
-from relpose_ros.networks.relpose_gnn.model import RelPoseGNN
-from relpose_training.losses.relative_pose_l1 import (
-    LearnedWeights,
-    RelativePoseLoss,
-    edge_targets,
-    relative_pose_l1,
-)
+from relpose_ros.networks.relpose_gnn.graph_network import EdgePoses
+from relpose_training.data.shards import Sample
+from relpose_training.data.stream import Dataset
+from relpose_training.engine.device import Place, TorchDevice
+from relpose_training.engine.loop import Meter, Trainer
+from relpose_training.losses.relative_pose_l1 import LearnedWeights, edge_targets, relative_pose_l1
+from relpose_training.recipes.relpose_gnn.config import RelposeGnnConfig
+from relpose_training.recipes.relpose_gnn.module import RelposeGnnModule
+from relpose_training.recipes.relpose_gnn.recipe import RelposeGnnRecipe
 from tools.parity.case import Deviation, array, deviation, exact, golden, load, norm_deviation
 from tools.parity.cases.relpose_gnn import SYSTEM, graph, lean_release, rule
 
@@ -54,31 +57,70 @@ def _targets(vectors: NDArray[Any], edges: Tensor) -> Tensor:
     return edge_targets(torch.from_numpy(pairs), edges)
 
 
-class Steps:
-    """The release in train mode without dropout, on the two graphs, as the goldens' README describes."""
+class TwoGraphs(Dataset):
+    """The two graphs of the goldens' README as the recipe is fed."""
 
-    def __init__(self, rate: float, dtype: torch.dtype = torch.float32) -> None:
-        self.network: RelPoseGNN = copy.deepcopy(lean_release(dropout=0.0)).train().to(dtype)
-        self.weights = LearnedWeights(0.0, -3.0).to(dtype)
-        parameters = [*self.network.parameters(), *self.weights.parameters()]
-        self.optimiser = torch.optim.Adam(parameters, lr=rate, weight_decay=5e-4, fused=True)
+    def __init__(self, dtype: torch.dtype) -> None:
         self.images = graph("rp.x", "rp.x2").to(dtype)
         self.vectors = rule().array("rp.train.y", (16, 6), 0.5).reshape(2, 8, 6)
-        self.relative, self.target = torch.zeros(0), torch.zeros(0)
 
-    def loss(self) -> RelativePoseLoss:
+    def group_sizes(self) -> list[int]:
+        return [len(self.images)]
+
+    def sample(self, group: int, item: int, generator: np.random.Generator) -> Sample:
+        vectors = self.vectors[item]
+        return {"images": self.images[item].numpy(), "pairs": vectors[:, None] - vectors[None]}
+
+
+class GoldenRecipe(RelposeGnnRecipe):
+    """The recipe on those graphs; the release with weights by rule, without dropout."""
+
+    def __init__(self, config: RelposeGnnConfig, data: TwoGraphs) -> None:
+        super().__init__(config)
+        self.data = data
+
+    def module(self) -> RelposeGnnModule:
+        return RelposeGnnModule(copy.deepcopy(lean_release(dropout=0.0)), self.config)
+
+    def training_data(self, place: Place) -> Any:
+        return self.data
+
+
+class Steps:
+    """Steps of the recipe in the engine, as the goldens' README describes."""
+
+    def __init__(self, rate: float, dtype: torch.dtype = torch.float32) -> None:
+        self.data = TwoGraphs(dtype)
+        config = RelposeGnnConfig(
+            out=Path("/nonexistent"), data="", device="cpu", network="release", rounds=3, dropout=0.0,
+            loss="l1", convention="vector_difference", rotation_weight=-3.0, batch_size=2, steps=10,
+            optimizer="adam", learning_rate=rate, weight_decay=5e-4,
+        )  # fmt: skip
+        self.trainer = Trainer(GoldenRecipe(config, self.data), TorchDevice("cpu", Place()))
+        module = self.trainer.module.to(dtype)
+        assert isinstance(module, RelposeGnnModule)
+        self.module, self.network, self.weights = module, module.network, module.weights
+        self.batches = self.trainer.training_batches()
+        self._record()
+
+    def _record(self) -> None:
+        """Keep what the network said last in `found`, in the order of the graphs of the batch."""
+        told = self.network.edge_poses
+
+        def recorded(*args: Any) -> EdgePoses:
+            self.found = told(*args)
+            return self.found
+
+        self.network.edge_poses = recorded  # type: ignore[method-assign,assignment]
+
+    def step(self) -> dict[str, Tensor]:
+        """One step; loss, its parts and weights before it."""
+        return self.trainer.train_step(self.batches, Meter(0.0))
+
+    def loss(self) -> Tensor:
         """Before the next step."""
-        _, self.relative, edges = self.network(self.images)
-        self.target = _targets(self.vectors, edges)
-        return published_loss(self.relative, self.target, self.weights.sax, self.weights.saq)
-
-    def step(self) -> RelativePoseLoss:
-        """Loss before one step, which it then makes."""
-        self.optimiser.zero_grad()
-        found = self.loss()
-        found.total.backward()
-        self.optimiser.step()
-        return found
+        values: dict[str, Tensor] = self.module(next(self.batches), 0)
+        return values["loss"].detach()
 
     def gradients(self) -> dict[str, Tensor]:
         """Of the step made last, by parameter."""
@@ -91,7 +133,7 @@ def train_steps() -> Iterator[Deviation]:
     run = Steps(1e-6)
     for number, row in enumerate(g["losses"]):
         found = run.step()
-        parts = torch.stack([found.total, found.translation, found.rotation]).detach()
+        parts = torch.stack([found["loss"], found["translation"], found["rotation"]])
         yield deviation(f"step {number} loss", parts, row[:3], 2e-5 if number else 1e-5, relative=True)
         learned = torch.cat([run.weights.sax, run.weights.saq]).detach()
         yield deviation(f"step {number} weights after", learned, row[3:5], 1e-6)
@@ -99,20 +141,25 @@ def train_steps() -> Iterator[Deviation]:
         yield deviation(f"step {number} float64", parts[0], float64, 5e-5, relative=True)
         if number == 0:
             yield from _first_step(run, g)
+    first: Any = run.network.get_submodule("feature_extractor.bn1")
     for key in ("running_mean", "running_var"):
-        ours = run.network.feature_extractor.bn1.state_dict()[key]
+        ours = first.state_dict()[key]
         yield deviation(f"{key} after", ours, g[f"{key}_after"], 1e-5)
-    tracked = run.network.feature_extractor.bn1.num_batches_tracked
-    yield exact("batches", int(tracked or 0), int(g["num_batches_tracked"]))
+    yield exact("batches", int(first.num_batches_tracked), int(g["num_batches_tracked"]))
     state = run.network.state_dict()
     for key in (k for k in g if k.startswith("paramhead_after|")):
         yield deviation(key, state[key.split("|")[1]].flatten()[:64], g[key], 5e-7)
 
 
 def _first_step(run: Steps, g: dict[str, NDArray[Any]]) -> Iterator[Deviation]:
-    yield deviation("y", run.vectors.reshape(16, 6), g["y"], 0.0)
-    yield deviation("predicted", run.relative.flatten(0, 1), g["pred_rel_step0"], 1e-4, relative=True)
-    yield deviation("target", run.target.flatten(0, 1), g["target_rel"], 1e-6)
+    vectors = torch.from_numpy(run.data.vectors.reshape(16, 6))
+    yield deviation("y", vectors, g["y"], 0.0)
+    said = run.found.relative.detach()
+    swapped = abs(array(said[1, 0]) - g["pred_rel_step0"][0]).max() < 1e-2  # batches come in any order
+    said = said.flip(0) if swapped else said
+    yield deviation("predicted", said.flatten(0, 1), g["pred_rel_step0"], 1e-4, relative=True)
+    target = _targets(run.data.vectors, run.found.edges)
+    yield deviation("target", target.flatten(0, 1), g["target_rel"], 1e-6)
     gradients = run.gradients()
     norms = {k.split("|")[1]: float(v) for k, v in g.items() if k.startswith("gradnorm|")}
     yield exact("parameters with a gradient", sorted(gradients), sorted(norms))
@@ -131,9 +178,7 @@ def _first_step(run: Steps, g: dict[str, NDArray[Any]]) -> Iterator[Deviation]:
 def train_steps_published_rate() -> Iterator[Deviation]:
     g = load(SYSTEM, "train_steps.npz")
     run = Steps(1e-4, torch.float64)
-    totals = [float(run.step().total.detach())]
-    with torch.no_grad():
-        totals.append(float(run.loss().total))
+    totals = [float(run.step()["loss"]), float(run.loss())]
     for number, (float64, float32) in enumerate(((1e-7, 1e-5), (1e-7, 2e-3))):
         for kind, tolerance in (("float64", float64), ("float32", float32)):
             reference = g[f"losses_lr1e-4_{kind}"][number]

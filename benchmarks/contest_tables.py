@@ -1,4 +1,4 @@
-"""The tables of `benchmarks pruner`, out of `results.json` dictionaries with `profile` and `bare`."""
+"""The tables of `benchmarks.contest`, out of `results.json` dictionaries with `profile` and `bare`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from benchmarks.stranger_tables import COUNTED, Trial, counted
 KIND = {False: "map as built", True: "map without landmarks"}
 
 
-def all_tables(results: Sequence[Results]) -> str:
-    """Pooled over the scenes, then scene by scene, for each kind of map."""
-    parts = [pooled(results)]
+def all_tables(results: Sequence[Results], first: str) -> str:
+    """Pooled over the scenes, then scene by scene, for each kind of map; `first` is compared with."""
+    parts = [pooled(results, first)]
     for bare, kind in KIND.items():
         mine = [r for r in results if r["bare"] == bare]
         ordered = sorted(mine, key=lambda r: str(r["source"]))
@@ -24,18 +24,18 @@ def all_tables(results: Sequence[Results]) -> str:
     return "\n\n".join(parts)
 
 
-def pooled(results: Sequence[Results]) -> str:
+def pooled(results: Sequence[Results], first: str) -> str:
     """All queries of all scenes together; recalls, errors and coverage over metric scenes.
 
-    Errors are the medians of each query's own ratio to its error without a pruner, over queries with
+    Errors are the medians of each query's own ratio to its error by `first`, over queries with
     a pose in both: a variant that finds more of the hard ones is not the worse for it.
     """
     header = ["map", "variant", "queries", "available %", *(f"recall {key}" for key in RECALLS)]
-    header += ["false poses", "coverage at 95 %", "error / without", "p50 ms", "p95 ms"]
+    header += ["false poses", "coverage at 95 %", f"error / {first}", "p50 ms", "p95 ms"]
     rows = []
     for bare, name in dict.fromkeys((r["bare"], r["profile"]) for r in results):
         mine = [r for r in results if (r["bare"], r["profile"]) == (bare, name)]
-        plain = [r for r in results if (r["bare"], r["profile"]) == (bare, "without")]
+        plain = [r for r in results if (r["bare"], r["profile"]) == (bare, first)]
         rows.append([KIND[bare], name, *_counts(mine), _error_ratio(mine, plain), *_times(mine)])
     return markdown(header, rows)
 
@@ -72,7 +72,7 @@ def _counts(results: Sequence[Results]) -> list[object]:
 
 
 def _error_ratio(results: Sequence[Results], plain: Sequence[Results]) -> str:
-    """Median of translation and of rotation error over that of the same query without a pruner."""
+    """Median of translation and of rotation error over that of the same query in `plain`."""
     before = {(r["source"], q["image"]): q for r in plain for q in r["per_query"]}
     cells = []
     for key in ("translation_error_m", "rotation_error_deg"):

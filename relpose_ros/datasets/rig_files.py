@@ -1,0 +1,112 @@
+"""A rig of cameras in a YAML file: where each is mounted, its calibration, its image.
+
+Paths are relative to the file:
+
+cameras:
+  front:
+    image: front.png
+    camera: front.yaml
+    base_from_camera: [0.30, 0.0, 0.50, -0.5, 0.5, -0.5, 0.5]  # x y z qx qy qz qw
+    mask: front_mask.png  # optional
+    stamp: 12.5  # optional, seconds
+tolerance: 0.01  # optional, seconds that stamps may differ
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relpose_ros.datasets.camera_files import read_camera
+from relpose_ros.errors import ConfigurationError
+from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.images import decode_image, read_bytes
+from relpose_ros.types import Frame, RigFrame
+
+_KEYS = {"image", "camera", "base_from_camera", "mask", "stamp"}
+
+
+def read_mask(path: str | Path) -> NDArray[np.uint8]:
+    """A mask (H, W) from an image file without loss (PNG): 0 marks pixels to ignore. Raises ImageError."""
+    return decode_image(read_bytes(Path(path)), str(path), grey=True)
+
+
+def read_rig(path: str | Path) -> RigFrame:
+    """A rig's query from a file laid out as above.
+
+    Raises ConfigurationError, naming the file, where it is missing or not laid out so; CameraError or
+    ImageError where a camera, a mask or an image cannot be used.
+    """
+    path = Path(path)
+    content = _mapping(_load(path), "a mapping with `cameras`", path)
+    cameras = _mapping(content.get("cameras"), "`cameras`, one entry a camera", path)
+    unknown = set(content) - {"cameras", "tolerance"}
+    if unknown or not cameras:
+        raise ConfigurationError(
+            f"{path}: expected `cameras` and `tolerance`, got {', '.join(map(str, content)) or 'nothing'}"
+        )
+    frames, mounts = [], []
+    for name, entry in cameras.items():
+        frame, mount = _camera(str(name), _mapping(entry, f"a mapping for camera {name}", path), path)
+        frames.append(frame)
+        mounts.append(mount)
+    changes = {} if "tolerance" not in content else {"tolerance": _number(content["tolerance"], path)}
+    return RigFrame(tuple(frames), Rigid.stack(mounts), **changes)
+
+
+def _camera(name: str, entry: Mapping[str, Any], path: Path) -> tuple[Frame, Rigid]:
+    missing = {"image", "camera", "base_from_camera"} - set(entry)
+    unknown = set(entry) - _KEYS
+    if missing or unknown:
+        raise ConfigurationError(
+            f"{path}: camera {name}: expected {', '.join(sorted(_KEYS))}; "
+            f"missing: {', '.join(sorted(missing)) or 'none'}, "
+            f"unknown: {', '.join(map(str, unknown)) or 'none'}"
+        )
+    folder = path.parent
+    camera = read_camera(folder / str(entry["camera"]))
+    mask = read_mask(folder / str(entry["mask"])) if "mask" in entry else None
+    frame = Frame.read(folder / str(entry["image"]), camera, _number(entry.get("stamp", 0.0), path), mask)
+    return replace(frame, source=name), _mount(entry["base_from_camera"], name, path)
+
+
+def _mount(values: Any, name: str, path: Path) -> Rigid:
+    try:
+        x, y, z, *rotation = (float(v) for v in values)
+        if len(rotation) != 4 or not np.isfinite([x, y, z]).all():
+            raise ValueError(f"{len(rotation) + 3} numbers")
+        return Rigid.from_quaternion(rotation, [x, y, z])
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"{path}: camera {name}: base_from_camera: expected x y z qx qy qz qw (metres; unit quaternion), "
+            f"got {values} ({error})"
+        ) from error
+
+
+def _number(value: Any, path: Path) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{path}: expected seconds, got {value!r}") from error
+
+
+def _mapping(value: Any, expected: str, path: Path) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{path}: expected {expected}, got {str(value)[:80]!r}")
+    return value
+
+
+def _load(path: Path) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot read the rig's file ({error})") from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path}: not YAML: {' '.join(str(error).split())}") from error

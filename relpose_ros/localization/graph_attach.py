@@ -1,0 +1,140 @@
+"""A map's references as a network over graphs sees them, described once and kept in the map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from relpose_ros.datasets.base import PosedImage, Source
+from relpose_ros.errors import CheckpointError, MapError
+from relpose_ros.features.base import Features
+from relpose_ros.localization.graph_calibration import calibrate_graph
+from relpose_ros.localization.graph_road import Regresses, check_fits
+from relpose_ros.maps.bundle import Map
+from relpose_ros.maps.graph_rows import GraphFeatures
+from relpose_ros.progress import Progress, silent, tracked
+from relpose_ros.retrieval.graph_images import GraphInput, colour_statistics, graph_image, graph_pixels
+
+_COLOURED = 100
+"""Images, evenly spread, whose colours stand for those of a scene."""
+
+_LARGEST = float(np.finfo(np.float16).max)
+
+_SAME_POSE = (1e-3, 1e-3)
+"""Share of the map's depth, and rad: further off an image is not the one that the map was made of."""
+
+
+def attached(
+    map_: Map,
+    images: Sequence[PosedImage],
+    features: Sequence[Features],
+    predictor: Regresses,
+    samples: int,
+    progress: Progress = silent,
+) -> Map:
+    """The map with descriptors of its references, and calibrated. `images`, `features`: theirs, in order."""
+    described = describe_references(images, predictor, progress)
+    return calibrate_graph(replace(map_, graph=described), predictor, features, samples, progress)
+
+
+def extended(
+    olds: Sequence[Map],
+    map_: Map,
+    fresh: Sequence[PosedImage],
+    features: Sequence[Features],
+    predictor: Regresses,
+    samples: int,
+    progress: Progress = silent,
+) -> Map:
+    """A map whose references are those of `olds`, then those of `fresh` images, described and calibrated.
+
+    What the old maps keep is used. Raises MapError or CheckpointError where one keeps nothing for this
+    network.
+    """
+    first, *others = [check_fits(old, predictor) for old in olds]
+    for other in others:
+        first = _joined(first, other)
+    if fresh:
+        first = _joined(first, describe_references(fresh, predictor, progress, like=first))
+    return calibrate_graph(replace(map_, graph=first), predictor, features, samples, progress)
+
+
+def dropped(olds: Sequence[Map]) -> dict[str, str]:
+    """A note for a map that is made of others without what they keep for a network, if any does."""
+    kept = next((old.graph for old in olds if old.graph is not None), None)
+    if kept is None:
+        return {}
+    return {
+        "note": f"descriptors for relative poses by {kept} are not in this map; name the network "
+        "(--relpose-gnn), or attach it again: `relpose map attach`"
+    }
+
+
+def _joined(first: GraphFeatures, second: GraphFeatures) -> GraphFeatures:
+    try:
+        return first.joined(second)
+    except ValueError as error:
+        raise MapError(f"descriptors for relative poses cannot be put together: {error}") from None
+
+
+def describe_references(
+    images: Sequence[PosedImage],
+    predictor: Regresses,
+    progress: Progress = silent,
+    like: GraphFeatures | None = None,
+) -> GraphFeatures:
+    """What a map keeps of these images for a network. `like`: of earlier references, whose colours hold.
+
+    Raises ConfigurationError where the checkpoint's header says no usable input, CheckpointError where its
+    descriptors cannot be stored.
+    """
+    given = GraphInput.from_dict(predictor.graph.input if like is None else like.input)
+    if like is None:
+        given = _in_colours_of(images, given)
+    rows = [
+        predictor.features(graph_image(i.load(), i.camera, given)[None])[0]
+        for i in tracked(images, progress, "descriptors for relative poses")
+    ]
+    descriptors = np.stack(rows)
+    if np.abs(descriptors).max(initial=0.0) > _LARGEST:
+        raise CheckpointError(
+            f"{predictor.path}: expected descriptors that can be stored (up to {_LARGEST:g}), got larger ones"
+        )
+    # As they will be read from the file: what is calibrated is what will be used.
+    stored = descriptors.astype(np.float16).astype(np.float32)
+    return GraphFeatures(stored, predictor.path.name, predictor.identity, predictor.name, given.to_dict())
+
+
+def images_of(map_: Map, source: Source) -> list[PosedImage]:
+    """The images of the map's references, in order. Raises MapError if one is missing or stands elsewhere."""
+    known = {image.name: image for image in source.references}
+    missing = [name for name in map_.reference_names if name not in known]
+    if missing:
+        raise MapError(
+            f"{source.path}: expected the images that the map {map_.path or map_.name} was made of, "
+            f"{len(missing)} of {len(map_)} are missing ({', '.join(missing[:3])}...); give that source, or "
+            "build the map with --relpose-gnn"
+        )
+    images = [known[name] for name in map_.reference_names]
+    for index, image in enumerate(images):
+        assert image.map_from_camera is not None
+        distance, angle = map_.reference_poses[index].distance_to(image.map_from_camera)
+        if distance > _SAME_POSE[0] * max(map_.depth, 1e-9) or angle > _SAME_POSE[1]:
+            raise MapError(
+                f"{source.path}: {image.name} stands {distance:.3g} map units and {angle:.3g} rad from where "
+                f"the map {map_.path or map_.name} has it; give the source that the map was made of"
+            )
+    return images
+
+
+def _in_colours_of(images: Sequence[PosedImage], given: GraphInput) -> GraphInput:
+    """With the colours of these images where the network goes by the scene's."""
+    if not given.per_scene:
+        return given
+    chosen = np.unique(np.linspace(0, len(images) - 1, min(len(images), _COLOURED)).round().astype(int))
+    pixels = [
+        graph_pixels(images[i].load(), images[i].camera, given).reshape(1, -1, 1, 3) for i in chosen.tolist()
+    ]
+    return given.in_scene(colour_statistics(np.concatenate(pixels, axis=1)))

@@ -1,0 +1,49 @@
+"""Frames of one camera through a tracker: what an evaluation without a robot needs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.localization.tracking.fix import Fix
+from relpose_ros.localization.tracking.options import TrackerOptions
+from relpose_ros.localization.tracking.tracker import PoseTracker
+from relpose_ros.types import Localization, State
+
+NO_POSE = "no_pose"
+"""Stands for what became of a frame that the localizer could not place."""
+
+
+class CameraTracker:
+    """A PoseTracker whose base is the camera."""
+
+    def __init__(self, options: TrackerOptions | None = None) -> None:
+        self.tracker = PoseTracker(options)
+        self._confidence = 0.0
+
+    def odometry(self, stamp: float, odom_from_camera: Rigid) -> None:
+        """A sample of odometry."""
+        self.tracker.odometry(stamp, odom_from_camera)
+
+    def frame(self, stamp: float, answer: Localization) -> tuple[str, Localization]:
+        """What became of a localized frame (a `Kind`, or `NO_POSE`), and what is published at its stamp."""
+        kind = self._offered(stamp, answer)
+        pose = self.tracker.pose(stamp)
+        kept = replace(answer, map_from_camera=None, covariance=None, confidence=0.0, matches=None)
+        if pose is None or pose.state is State.UNLOCALIZED:
+            reason = self.tracker.missing(stamp) if pose is None else pose.reason
+            return kind, replace(kept, state=State.UNLOCALIZED, reason=reason, stamp=stamp)
+        published = replace(
+            kept, state=pose.state, reason=pose.reason, stamp=stamp, map_from_camera=pose.map_from_base,
+            covariance=pose.covariance, confidence=self._confidence,
+        )  # fmt: skip
+        return kind, published
+
+    def _offered(self, stamp: float, answer: Localization) -> str:
+        if answer.map_from_camera is None or answer.covariance is None:
+            return NO_POSE
+        fix = Fix(stamp, answer.map_from_camera, answer.covariance, answer.confidence, answer.state)
+        decision = self.tracker.fix(fix)
+        if decision.used:
+            self._confidence = answer.confidence
+        return decision.kind.value

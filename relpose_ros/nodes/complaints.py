@@ -1,0 +1,72 @@
+"""What is wrong: in diagnostics while it lasts, in the log once when it begins and once when it ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from relpose_ros.nodes.health import Health, Level, without_numbers
+
+QUIET = 60.0
+"""Seconds for which the same line is not logged again, though the problem came back."""
+
+REMEMBERED = 200
+"""Lines that are remembered, so that problems in ever new words do not fill the memory."""
+
+
+class Complaints:
+    """Reports problems to `health` and `logger`. Thread-safe. `clock` gives monotonic seconds."""
+
+    def __init__(
+        self, health: Health, logger: Any, clock: Callable[[], float] = time.monotonic, quiet: float = QUIET
+    ) -> None:
+        self._health, self._logger, self._clock, self._quiet = health, logger, clock, quiet
+        self._lock = threading.Lock()
+        self._current: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
+        self._said_at: dict[str, float] = {}
+
+    def report(self, topic: str, level: Level, text: str, seconds: float = 5.0) -> None:
+        """There is a problem; it is over after `seconds` unless reported again."""
+        self._health.problem(topic, level, text, seconds)
+        line = f"{topic}: {without_numbers(text)}"
+        with self._lock:
+            if self._current.get(topic) == line:
+                return
+            self._current[topic] = line
+            if not self._may_say(line):
+                return
+            self._logged[topic] = text
+        (self._logger.error if level is Level.ERROR else self._logger.warning)(text)
+
+    def mention(self, topic: str, text: str) -> None:
+        """Something happened that is no problem."""
+        if self._may_say(f"{topic}: {without_numbers(text)}"):
+            self._logger.info(text)
+
+    def solved(self, topic: str) -> None:
+        """The problem is over."""
+        self._health.solved(topic)
+        with self._lock:
+            self._current.pop(topic, None)
+            text = self._logged.pop(topic, None)
+        if text is not None:
+            self._logger.info(f"over: {text}")
+
+    def check(self) -> None:
+        """Say which problems are over because nobody reported them again."""
+        with self._lock:
+            topics = set(self._current)
+        for topic in topics - self._health.problems():
+            self.solved(topic)
+
+    def _may_say(self, line: str) -> bool:
+        now = self._clock()
+        if now - self._said_at.get(line, -self._quiet) < self._quiet:
+            return False
+        self._said_at[line] = now
+        if len(self._said_at) > REMEMBERED:
+            self._said_at = {k: t for k, t in self._said_at.items() if now - t < self._quiet}
+        return len(self._said_at) <= REMEMBERED

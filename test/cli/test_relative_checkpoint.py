@@ -1,0 +1,46 @@
+"""`relpose map attach` and `--relative-checkpoint`: a network of relative poses beside a map."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from relpose_ros.cli.main import main
+
+
+@pytest.fixture
+def image(small_world):
+    return [str(small_world.query(2)), "--camera", str(small_world.camera_file)]
+
+
+def test_a_network_is_attached_and_asked(small_world, image, regressor_checkpoint, tmp_path, capsys):
+    attached = tmp_path / "gnn.relmap"
+    command = ["map", "attach", str(small_world.map), str(small_world.folder), "--out", str(attached)]
+    few = ["--calibration-samples", "2"]
+    assert main([*command, "--relpose-gnn", str(regressor_checkpoint), *few]) == 0
+    assert "relative poses by poses.safetensors, tested alike: too few" in capsys.readouterr().out
+    assert main(["map", "info", str(attached), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["relpose_gnn"]
+    assert (told["checkpoint"], told["network"]) == ("poses.safetensors", "relpose_gnn.robot")
+    assert set(told["calibration"]) >= {"edges", "regression", "regression_refined"}
+    network = ["--relative-checkpoint", str(regressor_checkpoint)]
+    assert main(["localize", "--map", str(attached), *network, *image, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "localized"
+    assert main(["localize", "--map", str(attached), *image]) == 0, "the map needs no network"
+
+
+def test_what_does_not_fit_is_refused(
+    small_world, image, regressor_checkpoint, ratio_pruner, tmp_path, capsys
+):
+    network = ["--relative-checkpoint", str(regressor_checkpoint)]
+    for options, words in (
+        (["--map", str(small_world.map), *network], "relpose map attach"),
+        (["--map", str(small_world.map), "--relative-checkpoint", str(ratio_pruner)], "one_to_one.ltfgc"),
+        (["--scene", str(ratio_pruner), *network], "without --map there are none"),
+    ):
+        assert main(["localize", *options, *image]) == 2
+        assert words in capsys.readouterr().err
+    out = ["--relpose-gnn", str(regressor_checkpoint), "--out", str(tmp_path / "x.relmap")]
+    assert main(["map", "attach", str(small_world.map), str(tmp_path), *out]) == 2
+    assert not (tmp_path / "x.relmap").exists()

@@ -1,0 +1,375 @@
+"""The road of regression: what it says, when it is believed, and what it never does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from noisy_regressor import NoisyRegressor, image_of, known_to  # type: ignore[import-not-found]
+
+from relpose_ros.errors import CheckpointError, ConfigurationError, MapError
+from relpose_ros.geometry.covariance import nees
+from relpose_ros.localization.arbiter import REFINED, REGRESSION
+from relpose_ros.localization.calibration import Calibration
+from relpose_ros.localization.graph_agreement import GraphCalibration
+from relpose_ros.localization.graph_calibration import calibrate_graph, edge_calibration
+from relpose_ros.localization.graph_road import GraphRoad, GraphRoadOptions
+from relpose_ros.localization.graph_trials import trials
+from relpose_ros.localization.localizer import Localizer
+from relpose_ros.localization.options import LocalizerOptions, options_for
+from relpose_ros.localization.query import Neighbour, Query
+from relpose_ros.localization.structure import StructureLocalizer
+from relpose_ros.maps.bundle import Map
+from relpose_ros.types import Frame, State
+
+QUERIES = 24
+HARD = LocalizerOptions(weak_below=10_000)
+"""As if every frame were a hard one: all roads are taken."""
+
+
+def query_pose(world: Any, k: int):
+    angle = 0.26 * k + 0.1
+    pose = world.pose(angle, 1.8 * np.sin(angle) + 0.2, 1.8 * np.cos(angle))
+    return pose.perturbed([0, 0.1, 0, 0.03, 0.05, 0])
+
+
+@pytest.fixture(scope="module")
+def poses(hall: Map, point_world: Any):
+    """Of the references, then of the queries: image number -> map_from_camera."""
+    references = [hall.reference_poses[i] for i in range(len(hall))]
+    return [*references, *(query_pose(point_world, k) for k in range(QUERIES))]
+
+
+@pytest.fixture(scope="module")
+def calibrated(hall: Map, poses) -> Map:
+    regressor = NoisyRegressor(poses)
+    features = [hall.reference_features(i) for i in range(len(hall))]
+    return calibrate_graph(known_to(hall, regressor), regressor, features, 12)
+
+
+def road_in(map_: Map, regressor: NoisyRegressor, **changes: Any) -> GraphRoad:
+    return GraphRoad(map_, regressor, StructureLocalizer(map_), GraphRoadOptions(**changes))
+
+
+def asked_about(map_: Map, world: Any, k: int, features: Any = None) -> tuple[Query, list[Neighbour]]:
+    """Query k and the references nearest to it, best first."""
+    pose = query_pose(world, k)
+    distance, angle = pose.distance_to(map_.reference_poses)
+    order = np.argsort(distance + angle)[:8]
+    found = [Neighbour(int(i), map_.reference_names[i], 0.9, map_.reference_poses[int(i)]) for i in order]
+    features = world.features(pose, seed=k) if features is None else features
+    query = Query.of(features, world.camera)
+    return replace(query, image=image_of(24 + k, world.camera)), found
+
+
+def test_edges_become_a_pose_that_is_as_good_as_it_says(hall: Map, poses, point_world: Any) -> None:
+    """Independent edges: the raw covariance is no smaller than the error, nor many times larger."""
+    values, errors = [], []
+    for seed in range(2):
+        regressor = NoisyRegressor(poses, seed=seed)
+        road = road_in(known_to(hall, regressor), regressor, refine=False)
+        for k in range(QUERIES):
+            query, neighbours = asked_about(hall, point_world, k)
+            (found,) = road.hypotheses(query, neighbours)
+            assert found.method == REGRESSION and found.evidence.matches == 6
+            twist = found.map_from_camera.error_to(poses[24 + k])
+            values.append(nees(twist, found.covariance))
+            errors.append(np.linalg.norm(twist[:3]))
+    assert np.median(errors) < 0.08
+    assert 1 < np.mean(values) < 6.5
+
+
+def test_the_pose_survives_edges_that_are_anywhere(hall: Map, poses, point_world: Any) -> None:
+    regressor = NoisyRegressor(poses, wrong=0.25, seed=3)
+    road = road_in(known_to(hall, regressor), regressor, refine=False)
+    right = 0
+    for k in range(QUERIES):
+        query, neighbours = asked_about(hall, point_world, k)
+        (found,) = road.hypotheses(query, neighbours)
+        right += int(found.map_from_camera.distance_to(poses[24 + k])[0] < 0.3)
+        assert found.evidence.inliers <= 6
+    assert right >= QUERIES - 3
+
+
+def test_references_are_asked_in_steps_best_first(hall: Map, poses) -> None:
+    regressor = NoisyRegressor(poses)
+    ranking = [Neighbour(i, f"r{i}", 1.0, hall.reference_poses[i]) for i in range(24)]
+    road = road_in(known_to(hall, regressor), regressor, neighbours=4, period=3)
+    assert [n.index for n in road.chosen(ranking)] == [0, 3, 6, 9]
+    assert [n.index for n in road.chosen(ranking[:9])] == [0, 2, 4, 6], "shorter steps rather than fewer"
+    assert [n.index for n in road.chosen(ranking[:2])] == [0, 1]
+    assert road.ranked == 12
+
+
+def test_refinement_finds_the_pose_by_landmarks(hall: Map, poses, point_world: Any, calibrated: Map) -> None:
+    regressor = NoisyRegressor(poses)
+    road = road_in(calibrated, regressor)
+    for k in range(0, QUERIES, 4):
+        query, neighbours = asked_about(hall, point_world, k)
+        refined, regressed = road.hypotheses(query, neighbours)
+        assert (refined.method, regressed.method) == (REFINED, REGRESSION)
+        distance, angle = refined.map_from_camera.distance_to(poses[24 + k])
+        assert distance < 0.05 and angle < 0.01 and refined.evidence.inliers > 60
+
+
+def test_it_finds_landmarks_where_many_look_alike(poses, point_world: Any, calibrated: Map) -> None:
+    """Thirteen landmarks for each descriptor: which one it is, only the regressed pose can say."""
+    generator = np.random.default_rng(0)
+    kinds = point_world.unit(generator.normal(size=(150, 64)))
+
+    def alike(descriptors: Any) -> Any:
+        return kinds[(descriptors @ kinds.T).argmax(axis=1)]
+
+    known = replace(calibrated.landmarks, descriptors=alike(calibrated.landmarks.descriptors))
+    road = road_in(replace(calibrated, landmarks=known), NoisyRegressor(poses))
+    for k in range(0, QUERIES, 6):
+        features = point_world.features(query_pose(point_world, k), seed=k)
+        features = replace(features, descriptors=alike(features.descriptors))
+        query, neighbours = asked_about(calibrated, point_world, k, features)
+        refined = road.hypotheses(query, neighbours)[0]
+        alone = road.structure.hypotheses(query, neighbours)
+        assert max([h.evidence.inliers for h in alone], default=0) < 30
+        assert refined.method == REFINED and refined.evidence.inliers > 100
+        assert refined.map_from_camera.distance_to(poses[24 + k])[0] < 0.05
+
+
+def test_a_wrong_regression_is_not_refined_into_a_wrong_pose(
+    hall: Map, poses, point_world: Any, calibrated: Map
+) -> None:
+    """What landmarks say must lie where the regression may be; what they say elsewhere is not its doing."""
+    least = GraphCalibration.from_dict(calibrated.graph.calibration).refined.min_inliers
+    road = road_in(calibrated, NoisyRegressor(poses))
+    for k in range(0, QUERIES, 3):
+        query, neighbours = asked_about(hall, point_world, k)
+        regressed = road.hypotheses(query, neighbours)[-1]
+        away = regressed.map_from_camera.perturbed([0.8, 0, -0.8, 0, 0.5, 0])
+        refined = road.refined(replace(regressed, map_from_camera=away), query, neighbours)
+        if refined is not None and refined.map_from_camera.distance_to(poses[24 + k])[0] > 0.3:
+            assert refined.evidence.inliers < least
+
+
+def test_what_is_seen_elsewhere_is_not_found(
+    poses, point_world: Any, other_point_world: Any, calibrated: Map
+) -> None:
+    """Features of another hall, and a network that insists: no support that would be published."""
+    known = GraphCalibration.from_dict(calibrated.graph.calibration)
+    road = road_in(calibrated, NoisyRegressor(poses))
+    for k in range(0, QUERIES, 2):
+        features = other_point_world.features(query_pose(point_world, k), seed=k)
+        query, neighbours = asked_about(calibrated, point_world, k, features)
+        refined = [h for h in road.hypotheses(query, neighbours) if h.method == REFINED]
+        assert all(h.evidence.inliers < known.refined.min_inliers for h in refined)
+
+
+# --- in the localizer
+
+
+def localizer(map_: Map, regressor: NoisyRegressor, options: LocalizerOptions = HARD) -> Localizer:
+    return Localizer(map_, options, regressor=regressor)
+
+
+def answer(where: Localizer, world: Any, k: int, features: Any = None):
+    features = world.features(query_pose(world, k), seed=k) if features is None else features
+    return where.localize_features(features, world.camera, image=image_of(24 + k, world.camera))
+
+
+def blind(world: Any, k: int):
+    """Features that are nowhere in the map, spread over the image."""
+    features = world.features(query_pose(world, k), seed=k)
+    generator = np.random.default_rng(1000 + k)
+    return replace(features, descriptors=world.unit(generator.normal(size=features.descriptors.shape)))
+
+
+@pytest.fixture
+def told_neighbours(monkeypatch: pytest.MonkeyPatch, calibrated: Map, point_world: Any):
+    """Makes retrieval right whatever the features are: by pose, query by query."""
+
+    def tell(where: Localizer, k: int) -> None:
+        pose = query_pose(point_world, k)
+        distance, angle = pose.distance_to(calibrated.reference_poses)
+        order = np.argsort(distance + angle)
+
+        def retrieve(descriptor: Any, count: int | None = None) -> list[Neighbour]:
+            return [where.neighbour(calibrated.reference_names[i]) for i in order[: count or 8]]
+
+        monkeypatch.setattr(where, "retrieve", retrieve)
+
+    return tell
+
+
+def test_easy_frames_do_not_ask_the_network(calibrated: Map, poses, point_world: Any) -> None:
+    regressor = NoisyRegressor(poses)
+    where = localizer(calibrated, regressor, options_for("default"))
+    assert answer(where, point_world, 1).method == "structure" and regressor.asked == 0
+
+
+def test_structure_is_never_overruled(calibrated: Map, poses, point_world: Any) -> None:
+    """Not by a network that is sure of another place, nor by one that is right."""
+    for shift in (0.0, 1.5):
+        moved = [p.perturbed([shift, 0, 0, 0, 0, 0]) for p in poses]
+        where = localizer(calibrated, NoisyRegressor(moved, sigma=(0.01, 0.005)))
+        for k in range(0, QUERIES, 8):
+            found = answer(where, point_world, k)
+            assert found.method in ("structure", "relative") and found.has_pose
+            assert found.map_from_camera.distance_to(poses[24 + k])[0] < 0.1
+
+
+def trusted(map_: Map, share_right: float) -> Map:
+    """As if held-out references had told that of regression."""
+    assert map_.graph is not None
+    known = GraphCalibration.from_dict(map_.graph.calibration)
+    known = replace(known, regression=replace(known.regression, share_right=share_right))
+    return replace(map_, graph=replace(map_.graph, calibration=known.to_dict()))
+
+
+def test_alone_it_is_heard_degraded_with_an_honest_covariance(
+    calibrated: Map, poses, point_world: Any, told_neighbours
+) -> None:
+    where = localizer(calibrated, NoisyRegressor(poses, seed=7))
+    values = []
+    for k in range(0, QUERIES, 2):
+        told_neighbours(where, k)
+        found = answer(where, point_world, k, blind(point_world, k))
+        assert found.method == REGRESSION and found.state is State.DEGRADED
+        assert "nothing in the image was measured" in found.reason and found.confidence <= 0.9
+        assert len(found.references) == 6 and found.inliers <= 6
+        values.append(nees(found.map_from_camera.error_to(poses[24 + k]), found.covariance))
+    assert np.mean(np.array(values) < 12.592) > 0.8
+
+
+def test_calibration_decides_how_it_is_heard(
+    calibrated: Map, poses, point_world: Any, told_neighbours
+) -> None:
+    """Always right: localized; mostly: degraded; less: not at all."""
+    for share, state in ((0.98, State.LOCALIZED), (0.85, State.DEGRADED), (0.7, State.UNLOCALIZED)):
+        where = localizer(trusted(calibrated, share), NoisyRegressor(poses, seed=8))
+        told_neighbours(where, 5)
+        found = answer(where, point_world, 5, blind(point_world, 5))
+        assert found.state is state and found.confidence <= share
+        assert ("70% were right" in found.reason) == (state is State.UNLOCALIZED)
+
+
+def test_a_network_that_insists_is_found_out(hall: Map, poses) -> None:
+    """To a query that the map does not show it names a place, and surely: nobody could tell the two apart."""
+    liar = NoisyRegressor(poses, honest=False)
+    features = [hall.reference_features(i) for i in range(len(hall))]
+    made = calibrate_graph(known_to(hall, liar), liar, features, 12)
+    known = GraphCalibration.from_dict(made.graph.calibration)
+    assert known.regression.share_right < 0.8
+
+
+def test_a_network_that_is_too_sure_is_corrected(hall: Map, calibrated: Map, poses) -> None:
+    """A tenth of the true deviation: some hundred times the variance, less what it admits not to know."""
+    boaster = NoisyRegressor(poses, admits=0.1)
+    road = road_in(known_to(hall, boaster), boaster)
+    asked = list(trials(road, np.asarray(hall.global_descriptors), range(0, 24, 4)))
+    honest = GraphCalibration.from_dict(calibrated.graph.calibration)
+    found = edge_calibration(hall, asked)
+    assert 0.5 < honest.translation < 2 and 0.5 < honest.rotation < 2
+    assert 25 < found.translation < 200 and 25 < found.rotation < 200
+
+
+def test_uncalibrated_it_abstains(hall: Map, poses, point_world: Any, told_neighbours) -> None:
+    regressor = NoisyRegressor(poses)
+    where = localizer(known_to(hall, regressor), regressor)
+    for k in range(4):
+        told_neighbours(where, k)
+        found = answer(where, point_world, k, blind(point_world, k))
+        assert found.state is State.UNLOCALIZED and not found.has_pose
+
+
+def test_where_references_disagree_it_abstains(
+    calibrated: Map, poses, point_world: Any, told_neighbours
+) -> None:
+    where = localizer(calibrated, NoisyRegressor(poses, wrong=0.8, seed=11))
+    for k in range(0, QUERIES, 4):
+        told_neighbours(where, k)
+        found = answer(where, point_world, k, blind(point_world, k))
+        if found.has_pose:
+            assert found.map_from_camera.distance_to(poses[24 + k])[0] < 0.5
+
+
+def test_without_an_image_there_is_no_regression(calibrated: Map, poses, point_world: Any) -> None:
+    regressor = NoisyRegressor(poses)
+    where = localizer(calibrated, regressor)
+    features = point_world.features(query_pose(point_world, 2), seed=2)
+    assert where.localize_features(features, point_world.camera).has_pose and regressor.asked == 0
+
+
+def test_a_frame_goes_all_the_way(calibrated: Map, poses, point_world: Any) -> None:
+    """A frame of one grey value has no features: it is blank, whatever a network says."""
+    where = localizer(calibrated, NoisyRegressor(poses))
+    frame = Frame(image_of(30, point_world.camera), point_world.camera, 1.0, "grey")
+    found = where.localize(frame)
+    assert found.state is State.UNLOCALIZED and "blank" in found.reason
+
+
+def test_relative_poses_come_from_the_network(calibrated: Map, poses, point_world: Any) -> None:
+    """Metric, to each neighbour, with a covariance that fits the error."""
+    where = localizer(calibrated, NoisyRegressor(poses, seed=5), options_for("default"))
+    values = []
+    for k in range(QUERIES):
+        pose = poses[24 + k]
+        near = np.argsort(pose.distance_to(calibrated.reference_poses)[1])[:6]
+        neighbours = [where.neighbour(calibrated.reference_names[i]) for i in near]
+        frame = Frame(image_of(24 + k, point_world.camera), point_world.camera)
+        found = where.relative_poses(frame, neighbours)
+        assert [r.reference for r in found] == [n.name for n in neighbours]
+        for one in found:
+            assert one.scale_known and one.inliers == one.matches == 0 and len(one.query_rays) == 0
+            truth = calibrated.reference_poses[one.index].inverse() @ pose
+            values.append(nees(one.reference_from_camera.error_to(truth), one.covariance))
+    assert 0.88 < np.mean(np.array(values) < 12.592) < 0.99
+    assert where.relative_poses(frame, []) == []
+
+
+def test_the_same_frame_gives_the_same_answer(calibrated: Map, poses, point_world: Any) -> None:
+    query, neighbours = asked_about(calibrated, point_world, 3)
+    first, second = (
+        road_in(calibrated, NoisyRegressor(poses)).hypotheses(query, neighbours) for _ in range(2)
+    )
+    for a, b in zip(first, second, strict=True):
+        assert (a.map_from_camera.matrix == b.map_from_camera.matrix).all()
+        assert (a.covariance == b.covariance).all() and a.evidence == b.evidence
+
+
+# --- what is refused
+
+
+def test_a_map_without_descriptors_says_how_to_attach_them(hall: Map, poses) -> None:
+    with pytest.raises(MapError, match=r"hall.*keeps no descriptors.*relpose map attach hall"):
+        localizer(hall, NoisyRegressor(poses))
+
+
+def test_another_network_is_refused_with_both_names(calibrated: Map, poses) -> None:
+    other = NoisyRegressor(poses, identity="2" * 64)
+    with pytest.raises(CheckpointError, match=r"noisy.*222222222222.*hall.*sha256 111111111111"):
+        localizer(calibrated, other)
+
+
+def test_a_map_without_scale_is_refused(calibrated: Map, poses) -> None:
+    with pytest.raises(CheckpointError, match="no scale"):
+        localizer(replace(calibrated, metric=False), NoisyRegressor(poses))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"relative_estimator": "relpose_gnn"}, "expected relative.checkpoint"),
+        ({"relative_checkpoint": "x.safetensors"}, "essential uses none"),
+        ({"relative_estimator": "magic"}, "essential, relpose_gnn, got 'magic'"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(hall: Map, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        Localizer(hall, options_for("default", **changes))
+
+
+def test_a_calibration_survives_the_file(calibrated: Map) -> None:
+    values = calibrated.graph.calibration
+    known = GraphCalibration.from_dict(values)
+    assert known.to_dict() == {name: values[name] for name in known.to_dict()}
+    assert GraphCalibration.from_dict({}) == GraphCalibration()
+    assert isinstance(known.regression, Calibration)

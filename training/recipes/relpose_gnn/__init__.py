@@ -1,0 +1,1 @@
+"""Relative poses between a query and its retrieved references: training."""

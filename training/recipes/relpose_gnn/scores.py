@@ -1,0 +1,60 @@
+"""How good predicted graphs are: errors of poses, likelihood of edges, beside what looks at nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from relpose_ros.geometry.relative_vectors import RelativeVectors
+from relpose_training.losses.relative_pose_nll import Distribution, relative_pose_nll
+from relpose_training.recipes.relpose_gnn.predictions import PredictedGraph
+
+Array = NDArray[np.float64]
+
+
+def pose_errors(
+    graphs: Sequence[PredictedGraph], convention: RelativeVectors, first: bool = False
+) -> dict[str, Array]:
+    """Of each graph (N,): `translation` and `rotation`, metres and degrees, of the pose that
+    `PredictedGraph.pose` gives; `nearest_translation` and `nearest_rotation` of the best reference's own."""
+    rows = [
+        (
+            *graph.truth.distance_to(graph.pose(convention, first)),
+            *graph.truth.distance_to(graph.map_from_node[1]),
+        )
+        for graph in graphs
+    ]
+    far, turned, near, near_turned = np.asarray(rows, float).reshape(-1, 4).T
+    return {
+        "translation": far,
+        "rotation": np.degrees(turned),
+        "nearest_translation": near,
+        "nearest_rotation": np.degrees(near_turned),
+    }
+
+
+def edge_scores(graphs: Sequence[PredictedGraph], distribution: Distribution) -> dict[str, Array]:
+    """Of edges into queries: `nll` (M,), as `relative_pose_nll`, and `truth` (M, 6), what they should say."""
+    nll, truth = [np.zeros(0)], [np.zeros((0, 6))]
+    for graph in graphs:
+        if graph.log_variance is None:
+            raise ValueError("expected predictions with an uncertainty, got some without")
+        chosen, true = graph.into_query(), graph.true_relative()
+        told, sure, wanted = (torch.from_numpy(v[chosen]) for v in (graph.relative, graph.log_variance, true))
+        nll.append(relative_pose_nll(told, sure, wanted, distribution).numpy())
+        truth.append(true[chosen])
+    return {"nll": np.concatenate(nll), "truth": np.concatenate(truth)}
+
+
+def constant_nll(truth: Array, distribution: Distribution) -> float:
+    """Mean -ln p of true edges (M, 6) under the best constant with the best deviations.
+
+    What could be said without looking, by one who knew these very edges.
+    """
+    if distribution == "gaussian":
+        return float((np.log(truth.std(axis=0)) + 0.5).sum())
+    away = np.abs(truth - np.median(truth, axis=0)).mean(axis=0)
+    return float((np.log(np.sqrt(2) * away) + 1).sum())
