@@ -75,13 +75,13 @@ def run(args: argparse.Namespace, variants: Sequence[Variant], heading: str) -> 
         for variant in variants:
             results += _score(field, variant)
             print(f"<!-- {variant.name}{' (bare)' * variant.bare}: done -->", flush=True)
+        print(f"{heading}\n")
+        print(contest_tables.all_tables(results, variants[0].name), flush=True)
+        if args.json:
+            write_text(args.json, json.dumps(plain({"machine": at_start, "scenes": results}), indent=1))
         trials = _try_strangers(field, variants, groups)
-    print(f"{heading}\n")
-    print(contest_tables.all_tables(results, variants[0].name))
     if trials:
         print(f"\nStrangers:\n\n{contest_tables.strangers(trials)}")
-    if args.json:
-        write_text(args.json, json.dumps(plain({"machine": at_start, "scenes": results}), indent=1))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -102,15 +102,13 @@ def random_part(
 ) -> NDArray[np.uint8]:
     """A part of an image (H, W, ...) at a random place, up to `crop` smaller in area than the whole.
 
-    Its aspect is that of the image or up to `stretch` wider or narrower, as far as it fits.
+    Its aspect is that of the image or up to the root of `stretch` wider or narrower, as far as it fits.
     """
     area, aspect, y, x = torch.rand(4, generator=generator).tolist()
-    side, bend = np.sqrt(1 - crop * area), stretch ** (aspect - 0.5)
+    side = float(np.sqrt(1 - crop * area))
+    bend = float(np.clip(stretch ** (aspect - 0.5), side, 1 / side))
     height, width = image.shape[:2]
-    rows, columns = (
-        max(1, round(size * min(1.0, float(share))))
-        for size, share in ((height, side / bend), (width, side * bend))
-    )
+    rows, columns = max(1, round(height * side / bend)), max(1, round(width * side * bend))
     top, left = round(y * (height - rows)), round(x * (width - columns))
     return image[top : top + rows, left : left + columns]
 

@@ -93,7 +93,7 @@ def test_a_random_part_is_no_smaller_than_asked():
         shares.append(part.size / image.size)
         corners.add(int(part[0, 0]))
         assert (np.diff(part, axis=1) == 1).all() and (np.diff(part, axis=0) == 120).all()
-    assert 0.5 < min(shares) < 0.65 and max(shares) > 0.95, "bent parts that do not fit are cut once more"
+    assert 0.59 < min(shares) < 0.65 and max(shares) > 0.95
     assert len(corners) > 100
     np.testing.assert_array_equal(random_part(image, torch.Generator(), 0.0, 1.0), image)
 
