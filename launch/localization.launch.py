@@ -27,6 +27,8 @@ ARGUMENTS = {
     "scene": ("", "checkpoint of a scene-coordinate network (scene.checkpoint); default: none"),
     "global_frame_id": ("map", "frame of the map"),
     "base_frame_id": ("base_link", "whose pose is published; none for the camera's own"),
+    "odom_frame_id": ("odom", "frame of odometry; none for single-frame poses alone"),
+    "tf_broadcast": ("true", "publish the transform global_frame_id -> odom_frame_id"),
     "base_from_camera": ("", "mount as 'x y z qx qy qz qw'; default: from TF"),
     "autostart": ("true", "configure and activate at start; false: somebody else does it"),
     "use_lifecycle_manager": ("false", "start a nav2_lifecycle_manager, which then does it (needs Nav2)"),
@@ -45,6 +47,7 @@ PARAMETERS = (
     "profile",
     "global_frame_id",
     "base_frame_id",
+    "odom_frame_id",
 )
 """Arguments that are parameters of the node as they are."""
 
@@ -122,14 +125,16 @@ def node_parameters(given: dict[str, str]) -> dict[str, object]:
     """Launch arguments as parameters of their types."""
     out: dict[str, object] = {name: given[name] for name in PARAMETERS}
     out["use_sim_time"] = given["use_sim_time"] == "true"
+    out["tf_broadcast"] = given["tf_broadcast"] == "true"
     out["autostart"] = given["autostart"] == "true" and given["use_lifecycle_manager"] != "true"
     for argument, parameter in FILES.items():
         if given[argument]:
             out[parameter] = os.path.abspath(os.path.expanduser(given[argument]))
     if given["relative_checkpoint"]:
         out["relative.estimator"] = "relpose_gnn"
-    if given["base_frame_id"] == "none":
-        out["base_frame_id"] = ""
+    for name in ("base_frame_id", "odom_frame_id"):
+        if given[name] == "none":
+            out[name] = ""
     if given["base_from_camera"]:
         out["base_from_camera"] = [float(number) for number in given["base_from_camera"].split()]
     return out

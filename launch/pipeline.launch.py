@@ -26,6 +26,8 @@ ARGUMENTS = {
     "relative_checkpoint": ("", "network that regresses relative poses (relative.checkpoint); default: none"),
     "retrieval": ("", "what the map was built with (retrieval.checkpoint); default: the map's own VLAD"),
     "scene": ("", "checkpoint of a scene-coordinate network (scene.checkpoint); default: none"),
+    "odom_frame_id": ("odom", "frame of odometry; none for single-frame poses alone"),
+    "tf_broadcast": ("true", "publish the transform map -> odom_frame_id"),
     "autostart": ("true", "configure and activate at start; false: somebody else does it"),
     "use_lifecycle_manager": ("false", "start a nav2_lifecycle_manager, which then does it (needs Nav2)"),
     "use_sim_time": ("false", "take time from /clock"),

@@ -32,7 +32,9 @@ class Frame:
 
     `image` is uint8, (H, W) grey or (H, W, 3) BGR; `camera` describes exactly this image;
     `stamp` is the time of exposure in seconds; `source` names it in results and messages.
-    `mask` uint8 (H, W): what lies on pixels where it is 0 is not used (the robot's own body); None: all is.
+    `mask` uint8 (H, W), 0 on pixels to ignore (the robot's own body); None: none. No local feature and no
+    cell of scene coordinates there is used; learned global descriptors and networks of relative poses see
+    the whole image.
     """
 
     image: NDArray[np.uint8]

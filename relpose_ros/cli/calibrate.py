@@ -72,11 +72,19 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError(
             "expected --map MAP alone; a scene's network is calibrated by `relpose checkpoint calibrate`"
         )
+    if args.relative_checkpoint is not None:
+        raise ConfigurationError(
+            "--relative-checkpoint: what a network of relative poses is worth in a map is calibrated by "
+            "`relpose map attach`; leave it out"
+        )
     from relpose_ros.datasets.open import open_source
     from relpose_ros.evaluation.evaluate import spaced
     from relpose_ros.localization.held_out import localize_held_out
     from relpose_ros.localization.map_calibration import calibrate_map, store
+    from relpose_ros.localization.mapping import check_out
 
+    if args.out is not None and not args.dry_run:
+        check_out(args.out)
     opened, localizer = cast("tuple[Map, Localizer]", open_localizer(args))
     source = open_from(args, split=args.split)
     images = spaced(_usable(opened, source, args.split), args.limit)
@@ -85,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         found = localize_held_out(localizer, images, progress)
         outside = localize_held_out(localizer, elsewhere, progress, "other places", outside=True)
     result = calibrate_map(localizer.calibration, found, len(images), outside)
-    evidence = result.evidence(str(source.path), len(elsewhere), args.profile)
+    evidence = {**result.evidence(str(source.path), len(elsewhere), args.profile), **_networks(args)}
     out = args.out or args.map
     page, picture = _draw(args.report or out.with_suffix(".calibration.html"), opened, evidence, result)
     if not args.dry_run:
@@ -96,6 +104,12 @@ def run(args: argparse.Namespace) -> int:
     print(f"page: {page}\npicture: {picture}")
     print("the map was not changed (--dry-run)" if args.dry_run else f"{out}: written")
     return 0
+
+
+def _networks(args: argparse.Namespace) -> dict[str, str]:
+    """The file names of what matched and judged matches beside what the profile does."""
+    given = {"matcher": args.matcher, "pruner": args.pruner}
+    return {name: "none" if path is None else path.name for name, path in given.items()}
 
 
 def _usable(opened: Map, source: Source, split: str) -> list[PosedImage]:

@@ -6,10 +6,11 @@ import argparse
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from relpose_ros.cli.inputs import CAMERA_HELP, add_map_arguments, make_camera, open_localizer, split_camera
-from relpose_ros.errors import ConfigurationError, ImageError
+from relpose_ros.errors import CameraError, ConfigurationError, ImageError, MapError, RelposeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +25,8 @@ covariance, or "unlocalized" and why. The exit status is 0 also then; it is 2 if
 or the map cannot be used.
 
 With --rig, cameras that are fixed to one base are one query, and the answer is the pose of the base
-(map_from_base). RIG is a YAML file; the paths in it are relative to it:
+(map_from_base). Mounts are in metres, so the map must be too. RIG is a YAML file; the paths in it are
+relative to it:
 
   cameras:
     front:                  # its name in the answer
@@ -102,20 +104,28 @@ def _run_rigs(args: argparse.Namespace) -> int:
     def answer(path: str) -> Localization:
         return replace(in_map.localize_rig(read_rig(path)), source=path)
 
-    return _answer_each(args.rig, answer, bool(opened.info().get("metric", True)), args.json)
+    metric = bool(opened.info().get("metric", True))
+    of_one = (CameraError, ConfigurationError, ImageError, MapError)
+    return _answer_each(args.rig, answer, metric, args.json, of_one)
 
 
 def _answer_each(
-    paths: Sequence[str], answer: Callable[[str], Localization], metric: bool, as_json: bool
+    paths: Sequence[str],
+    answer: Callable[[str], Localization],
+    metric: bool,
+    as_json: bool,
+    of_one: tuple[type[RelposeError], ...] = (ImageError,),
 ) -> int:
+    """`of_one`: errors of a single file, which keep no other from its answer."""
     from relpose_ros.cli.answers import describe
 
     status = 0
     for path in paths:
         try:
             found = answer(path)
-        except ImageError as error:  # the others still get their answer
-            print(f"relpose: error: {error}", file=sys.stderr)
+        except of_one as error:
+            name = "" if str(error).startswith(f"{Path(path)}:") else f"{path}: "
+            print(f"relpose: error: {name}{error}", file=sys.stderr)
             status = 2
             continue
         print(json.dumps(found.to_json()) if as_json else describe(found, metric), flush=True)

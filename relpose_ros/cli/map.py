@@ -171,6 +171,8 @@ def _made(made: Map) -> int:
 
 def made_text(made: Map) -> str:
     """What a person wants to know of a map that was just made."""
+    from relpose_ros.maps.notes import notes_of
+
     facts: dict[str, Any] = made.info()
     lines = [
         f"{made.path}: {facts['references']} references, {facts['landmarks']} landmarks, "
@@ -186,8 +188,7 @@ def made_text(made: Map) -> str:
             else "its own references, each without its surroundings"
         )
         lines.append(f"tested on {on}: {found} of {calibration['tried']} localized")
-    if note := facts.get("provenance", {}).get("note"):
-        lines.append(f"note: {note}")
+    lines += [f"note: {note}" for note in notes_of(made.provenance).values()]
     lines += map_attach.told(facts.get("relpose_gnn"))
     left_out = facts.get("provenance", {}).get("left_out") or {}
     if left_out:
@@ -218,12 +219,17 @@ def _add_build_options(parser: CommandParser, *, extracting: bool = True) -> Non
 def _build_options(args: argparse.Namespace) -> BuildOptions:
     from relpose_ros.maps.assemble import BuildOptions
 
+    check_numbers(args)
+    given = {f.name: getattr(args, f.name, None) for f in fields(BuildOptions)}
+    return BuildOptions(**{name: value for name, value in given.items() if value is not None})
+
+
+def check_numbers(args: argparse.Namespace) -> None:
+    """Raise ConfigurationError for a number that is less than `LEAST` says."""
     for name, least in LEAST.items():
         value = getattr(args, name, None)
         if value is not None and value < least:
             raise ConfigurationError(f"--{name.replace('_', '-')}: expected {least} or more, got {value}")
-    given = {f.name: getattr(args, f.name, None) for f in fields(BuildOptions)}
-    return BuildOptions(**{name: value for name, value in given.items() if value is not None})
 
 
 def _add_out(parser: CommandParser) -> None:

@@ -48,10 +48,11 @@ def add_parser(actions: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Attach and say what came of it."""
-    from relpose_ros.cli.map import made_text
+    from relpose_ros.cli.map import check_numbers, made_text
     from relpose_ros.localization.mapping import attach_network
     from relpose_ros.maps.assemble import BuildOptions
 
+    check_numbers(args)
     options = BuildOptions()
     if args.calibration_samples is not None:
         options = replace(options, calibration_samples=args.calibration_samples)

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 PRUNE = """\
 Drop references that see too little to be of use, and those whose landmarks and view others keep. What
-is asked: no reference's view loses more than --max-loss of its landmarks, and each one that goes has one
-of its condition that stays within --view-change. Says what is lost, and localizes the references that
-went in what stays."""
+is asked where others keep them: no reference's view loses more than --max-loss of its landmarks, and each
+one that goes has one of its condition that stays within --view-change. References of no use go without
+that. What is recorded of places that look alike is kept by near views, else the reference stays. Says
+what is lost, and localizes the references that went in what stays."""
 
 CHECK = """\
 Read and check every byte of a map, then look for what cannot be right (problems), what makes it work
@@ -100,10 +101,11 @@ def _prune(args: argparse.Namespace) -> int:
 
 def pruned_text(pruned: Pruned) -> str:
     """What went and what it costs, in a few lines."""
-    before, after = zip(pruned.references, pruned.landmarks, pruned.sightings, strict=True)
+    counted = {"references": pruned.references, "landmarks": pruned.landmarks,
+               "sightings": pruned.sightings, "twin pairs": pruned.twin_pairs}  # fmt: skip
     rows = [
         (name, str(a), "->", str(b), f"{100 * (b - a) / a:+.0f} %" if a else "")
-        for name, a, b in zip(("references", "landmarks", "sightings"), before, after, strict=True)
+        for name, (a, b) in counted.items()
     ]
     lines = [
         format_table(rows),

@@ -115,6 +115,20 @@ def nees(error: Array, covariance: Array) -> float:
     return float(whitened @ whitened)
 
 
+def checked_covariance(covariance: Array) -> Array:
+    """The covariance (6, 6), made exactly symmetric. Raises ValueError for anything that is none."""
+    matrix = np.asarray(covariance, float)
+    if matrix.shape != (6, 6) or not np.isfinite(matrix).all():
+        raise ValueError(f"expected a finite covariance (6, 6), got {matrix.shape}")
+    deviation = np.sqrt(np.maximum(np.diag(matrix), 0.0))
+    if (deviation <= 0).any():
+        raise ValueError("expected a covariance with positive variances, got a variance of 0 or less")
+    correlation = matrix / np.outer(deviation, deviation)
+    if np.abs(correlation - correlation.T).max() > 1e-6 or np.linalg.eigvalsh(correlation)[0] <= 0:
+        raise ValueError("expected a symmetric, positive definite covariance, got one that is not")
+    return np.asarray(0.5 * (matrix + matrix.T))
+
+
 def safe_inverse(normal: Array) -> Array:
     """Inverse of a symmetric (6, 6), with directions that were not observed kept finite."""
     scale = np.sqrt(np.maximum(np.diag(normal), 1e-30))

@@ -130,6 +130,8 @@ class Arbiter:
     def _least(self, hypothesis: Hypothesis) -> int:
         least = {SCENE: self.options.min_patches, REGRESSION: self.options.min_references}
         known = least.get(hypothesis.method, self.options.min_inliers)
+        if hypothesis.method == REFINED:  # its matches are of the same landmarks: chance gives as many
+            known = max(known, self.calibration.min_inliers)
         return max(known, self._calibration(hypothesis).min_inliers)
 
     def _standing(self, hypothesis: Hypothesis) -> tuple[int, float]:

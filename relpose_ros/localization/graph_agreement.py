@@ -98,7 +98,7 @@ def agreement(
         residual_px=_scatter(fused, depth) * focal,
         references=len(asked),
         depth=depth,
-        objection=_unknown(calibration),
+        objection=unknown(calibration.regression, "regressed"),
     )
     raw = fused.covariance * max(1.0, fused.worth / INDEPENDENT) * fused.excess
     # All that were asked, the odd ones too: a reference that has a twin makes the answer doubtful.
@@ -106,13 +106,15 @@ def agreement(
     return Hypothesis(fused.pose, raw, evidence, REGRESSION, names)
 
 
-def _unknown(calibration: GraphCalibration) -> str:
-    known = calibration.regression.samples
+def unknown(calibration: Calibration, done: str) -> str:
+    """Why a pose that was `done` (regressed, refined) is not heard where too few held-out ones taught what
+    it is worth, or ""."""
+    known = calibration.samples
     if known >= MIN_SAMPLES:
         return ""
     return (
-        f"a pose was regressed, but what that is worth in this map is not known: {known} of its references, "
-        f"held out, were regressed right ({MIN_SAMPLES} are needed)"
+        f"a pose was {done}, but what that is worth in this map is not known: {known} of its references, "
+        f"held out, were {done} right ({MIN_SAMPLES} are needed)"
     )
 
 

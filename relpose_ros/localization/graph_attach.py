@@ -14,6 +14,7 @@ from relpose_ros.localization.graph_calibration import calibrate_graph
 from relpose_ros.localization.graph_road import Regresses, check_fits
 from relpose_ros.maps.bundle import Map
 from relpose_ros.maps.graph_rows import GraphFeatures
+from relpose_ros.maps.notes import LOST_NETWORK, NETWORK, with_notes
 from relpose_ros.progress import Progress, silent, tracked
 from relpose_ros.retrieval.graph_images import GraphInput, colour_statistics, graph_image, graph_pixels
 
@@ -61,15 +62,16 @@ def extended(
     return calibrate_graph(replace(map_, graph=first), predictor, features, samples, progress)
 
 
-def dropped(olds: Sequence[Map]) -> dict[str, str]:
-    """A note for a map that is made of others without what they keep for a network, if any does."""
+def dropped(olds: Sequence[Map], map_: Map) -> Map:
+    """A map that is made of others without what they keep for a network, with a note of it if any does."""
     kept = next((old.graph for old in olds if old.graph is not None), None)
     if kept is None:
-        return {}
-    return {
-        "note": f"descriptors for relative poses by {kept} are not in this map; name the network "
-        "(--relpose-gnn), or attach it again: `relpose map attach`"
-    }
+        return map_
+    note = (
+        f"{LOST_NETWORK} {kept} are not in this map; repeat the `relpose map add` or `relpose map merge` "
+        "that made it with --relpose-gnn FILE"
+    )
+    return replace(map_, provenance=with_notes(map_.provenance, {NETWORK: note}))
 
 
 def _joined(first: GraphFeatures, second: GraphFeatures) -> GraphFeatures:
@@ -115,7 +117,8 @@ def images_of(map_: Map, source: Source) -> list[PosedImage]:
         raise MapError(
             f"{source.path}: expected the images that the map {map_.path or map_.name} was made of, "
             f"{len(missing)} of {len(map_)} are missing ({', '.join(missing[:3])}...); give that source, or "
-            "build the map with --relpose-gnn"
+            "build the map with --relpose-gnn; of a map of several sources attach to the first map, then "
+            "repeat `relpose map add` or `relpose map merge` with --relpose-gnn FILE"
         )
     images = [known[name] for name in map_.reference_names]
     for index, image in enumerate(images):

@@ -20,7 +20,8 @@ from relpose_ros.errors import CheckpointError, MapError
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.localization.arbiter import REFINED
-from relpose_ros.localization.graph_agreement import GraphCalibration, agreement
+from relpose_ros.localization.circumstances import with_circumstances
+from relpose_ros.localization.graph_agreement import GraphCalibration, agreement, unknown
 from relpose_ros.localization.guided import GuidedOptions, guided_matches
 from relpose_ros.localization.pairwise import RelativePose
 from relpose_ros.localization.query import Neighbour, Query
@@ -170,8 +171,12 @@ class GraphRoad:
         return [found] if refined is None else [refined, found]
 
     def refined(self, regressed: Hypothesis, query: Query, neighbours: list[Neighbour]) -> Hypothesis | None:
-        """The pose by landmarks near where `regressed` expects them, if it lies where that one may be."""
-        covariance = self.known.regression.covariance(regressed)
+        """The pose by landmarks near where `regressed` expects them, if it lies where that one may be.
+
+        It is objected to as that one is, and where what refined poses are worth in this map is not known.
+        """
+        seen_there = with_circumstances(self.map, regressed, query.camera.focal)
+        covariance = self.known.regression.covariance(seen_there)
         pose = regressed.map_from_camera
         matches = guided_matches(self.map, query, neighbours, pose, covariance, self.options.guided)
         if len(matches.features) < self.structure.options.min_matches:
@@ -181,8 +186,11 @@ class GraphRoad:
         if not found:
             return None
         twist = pose.error_to(found[0].map_from_camera)
-        within = float(twist @ np.linalg.solve(covariance, twist)) < _SAME
-        return replace(found[0], method=REFINED) if within else None
+        if not float(twist @ np.linalg.solve(covariance, twist)) < _SAME:
+            return None
+        objection = regressed.evidence.objection or unknown(self.known.refined, "refined")
+        evidence = replace(found[0].evidence, objection=found[0].evidence.objection or objection)
+        return replace(found[0], evidence=evidence, method=REFINED)
 
 
 def open_regressor(checkpoint: str | Path | Regresses) -> Regresses:
@@ -198,7 +206,11 @@ def check_fits(map_: Map, predictor: Regresses) -> GraphFeatures:
     """What the map keeps for a network. Raises MapError where it keeps nothing, CheckpointError where it
     does for another one, or is not in metres."""
     name = str(map_.path or map_.name)
-    attach = f"`relpose map attach {name} SOURCE --relpose-gnn {predictor.path} --out NEW.relmap`"
+    attach = (
+        f"`relpose map attach {name} SOURCE --relpose-gnn {predictor.path} --out NEW.relmap`; a map of "
+        "several sources: attach to the first one's map, then repeat `relpose map add/merge ... "
+        f"--relpose-gnn {predictor.path}`"
+    )
     if map_.graph is None:
         raise MapError(
             f"{name}: this map keeps no descriptors of its references for {predictor.path}, and no images to "

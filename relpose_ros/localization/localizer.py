@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from relpose_ros.errors import MapError
 from relpose_ros.features.base import Features
 from relpose_ros.features.graph_matching import PairMatcher
 from relpose_ros.features.pruning import Judge
@@ -109,7 +110,14 @@ class Localizer:
         Each camera retrieves and is matched for itself; one pose is found over the landmarks that all of
         them see. A camera that sees nothing, or contradicts the others, is left out, and
         `Localization.cameras` says so. A rig of one is `localize`, moved to the base.
+
+        Raises MapError where mounts that are away from the base meet a map without scale.
         """
+        if not self.map.metric and rig.base_from_camera.translation.any():
+            raise MapError(
+                f"{self.map.path or self.map.name}: mounts are in metres, this map has no scale; use a "
+                "metric map, or localize each camera alone"
+            )
         if len(rig.frames) == 1:
             return of_one(self.localize(rig.frames[0]), rig)
         with self._threads.limit(limits=1, user_api="blas"):

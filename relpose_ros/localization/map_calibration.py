@@ -22,6 +22,8 @@ from relpose_ros.localization.cross_fit import cross_fitted
 from relpose_ros.localization.held_out import Found
 from relpose_ros.localization.judgement import Judgement, deviation, inside, sharper, surer
 from relpose_ros.maps.bundle import Map
+from relpose_ros.maps.notes import CALIBRATION, without_note
+from relpose_ros.maps.stored_index import inherit_index
 
 Array = NDArray[np.float64]
 
@@ -73,7 +75,10 @@ class MapCalibration:
 
 
 def store(map_: Map, result: MapCalibration, evidence: dict[str, Any], out: Path) -> Map:
-    """Write the map with its calibration and the evidence to `out`, which may be its own file."""
+    """Write the map with its calibration and the evidence to `out`, which may be its own file.
+
+    The retrieval index stays; a note that an earlier calibration was lost goes.
+    """
     values = {
         **map_.calibration,
         **result.calibration.to_dict(),
@@ -81,7 +86,9 @@ def store(map_: Map, result: MapCalibration, evidence: dict[str, Any], out: Path
         "wrong": result.wrong,
         "evidence": evidence,
     }
-    return replace(map_, calibration=values).save(out)
+    calibrated = replace(map_, calibration=values, provenance=without_note(map_.provenance, CALIBRATION))
+    inherit_index(calibrated, map_)
+    return calibrated.save(out)
 
 
 def calibrate_map(

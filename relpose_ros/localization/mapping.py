@@ -12,6 +12,7 @@ from typing import Any
 from relpose_ros import __version__
 from relpose_ros.datasets.base import Source
 from relpose_ros.errors import ConfigurationError, MapError
+from relpose_ros.localization.carry_over import carried_over
 from relpose_ros.localization.describing import describer_for
 from relpose_ros.localization.graph_attach import attached, dropped, extended, images_of
 from relpose_ros.localization.graph_road import Regresses, check_fits, open_regressor
@@ -21,6 +22,7 @@ from relpose_ros.maps.assemble import BuildOptions, Known, assemble
 from relpose_ros.maps.bundle import Map
 from relpose_ros.maps.conditions import of_conditions
 from relpose_ros.maps.extract import FeatureStore, extract_references
+from relpose_ros.maps.notes import NETWORK, VLAD, with_notes, without_note
 from relpose_ros.maps.stored_index import inherit_index
 from relpose_ros.progress import Progress, silent
 from relpose_ros.retrieval.describer import Describer, open_describer
@@ -80,7 +82,8 @@ def add_references(
 
     Only pairs with a new reference are matched, and only new references are described: by the old map's VLAD
     (unless `options.retrain_vlad`), or by what described the old ones, which `options.retrieval` names. The
-    calibration is fitted again, with the stored features standing in for those of the old references. What
+    calibration is fitted again, with the stored features standing in for those of the old references; of what
+    `relpose calibrate` stored `min_inliers` is not lowered, and a note says that the rest is gone. What
     the old map keeps for a network that regresses relative poses is extended where `options.relpose_gnn`
     names it, else left out, with a note. Raises ConfigurationError for `options.retrain_vlad` with a map that
     has no VLAD.
@@ -108,14 +111,15 @@ def add_references(
     vlad = None if options.retrain_vlad else old.vlad
     provenance = {
         **_provenance(source, left_out), "added_to": old.provenance, **_vlad_facts(old, vlad, len(fresh)),
-        **(dropped([old]) if regressor is None else {}),
     }  # fmt: skip
     twins = tuple((i, j) for i, j in old.twins.tolist())
     tracks = Known(tuple(edit.known_matches(old)), len(known), twins, vlad)
     map_ = assemble(references, old.name, old.metric, options, provenance, tracks, progress, old.describer)
     features = [r.features for r in references]
-    map_ = calibrate(map_, features, options.calibration_samples, progress=progress)
-    if regressor is not None:
+    map_ = carried_over([old], calibrate(map_, features, options.calibration_samples, progress=progress))
+    if regressor is None:
+        map_ = dropped([old], map_)
+    else:
         used = [image for image in source.references if image.name not in left_out]
         map_ = extended([old], map_, used, features, regressor, options.calibration_samples, progress)
     saved = finish(map_, out, start, old)
@@ -157,11 +161,11 @@ def merge_maps(
     regressor = _regressor(options)
     merged = edit.merged(maps, options, progress)
     features = [merged.reference_features(i) for i in range(len(merged))]
-    merged = calibrate(merged, features, options.calibration_samples, progress=progress)
+    merged = carried_over(maps, calibrate(merged, features, options.calibration_samples, progress=progress))
     if regressor is not None:
         merged = extended(maps, merged, [], features, regressor, options.calibration_samples, progress)
     else:
-        merged = replace(merged, provenance={**merged.provenance, **dropped(maps)})
+        merged = dropped(maps, merged)
     return finish(merged, Path(out), start)
 
 
@@ -186,6 +190,7 @@ def attach_network(
     images = images_of(old, source)
     features = [old.reference_features(i) for i in range(len(old))]
     map_ = attached(old, images, features, regressor, options.calibration_samples, progress)
+    map_ = replace(map_, provenance=without_note(map_.provenance, NETWORK))
     return finish(map_, out, start, old)
 
 
@@ -223,12 +228,13 @@ def _vlad_facts(old: Map, kept: Vlad | None, added: int) -> dict[str, Any]:
         return {}
     learned = int(old.provenance.get("vlad_references", len(old)))
     facts: dict[str, Any] = {"vlad_references": learned}
-    if len(old) + added > 2 * learned:
-        facts["note"] = (
-            f"the VLAD was learned from {learned} of the {len(old) + added} references; if retrieval is poor "
-            "in what was added, learn it anew: `relpose map add ... --retrain-vlad`"
-        )
-    return facts
+    if len(old) + added <= 2 * learned:
+        return facts
+    note = (
+        f"the VLAD was learned from {learned} of the {len(old) + added} references; if retrieval is poor "
+        "in what was added, learn it anew: `relpose map add ... --retrain-vlad`"
+    )
+    return with_notes(facts, {VLAD: note})
 
 
 def finish(map_: Map, out: Path, start: float, added_to: Map | None = None) -> Map:

@@ -27,9 +27,10 @@ MAX_TRIED = 100
 class Pruned:
     """What went, and what it costs.
 
-    `references`, `landmarks`, `sightings`: before and after; `worst_loss`: largest share of its landmarks
-    that the view of any reference lost, `worst_view` its name; `found` of the `tried` references that went
-    are still localized in what stays, by their stored features, half of them within `median_error` map units.
+    `references`, `landmarks`, `sightings`, `twin_pairs`: before and after; `worst_loss`: largest share of
+    its landmarks that the view of any reference lost, `worst_view` its name; `found` of the `tried`
+    references that went are still localized in what stays, by their stored features, half of them within
+    `median_error` map units.
     """
 
     useless: tuple[str, ...]
@@ -37,6 +38,7 @@ class Pruned:
     references: tuple[int, int]
     landmarks: tuple[int, int]
     sightings: tuple[int, int]
+    twin_pairs: tuple[int, int]
     worst_loss: float
     worst_view: str
     tried: int
@@ -87,6 +89,7 @@ def _judged(old: Map, new: Map, spare: Spare, options: PruneOptions, progress: P
         references=(len(old), len(new)),
         landmarks=(len(old.landmarks), len(new.landmarks)),
         sightings=(int(before.landmarks.sum()), int(after.landmarks.sum())),
+        twin_pairs=(len(old.twins), len(new.twins)),
         worst_loss=float(losses.max(initial=0.0)),
         worst_view=old.reference_names[worst],
         tried=tried,

@@ -222,7 +222,10 @@ class Map:
             "descriptor": self.described_by.name,
             "describer": self.described_by.to_dict(),
             "relpose_gnn": None if self.graph is None else self.graph.info(),
-            "conditions": {c or UNNAMED: self.conditions.count(c) for c in sorted(set(self.conditions))},
+            "conditions": sorted(set(self.conditions)),
+            "condition_counts": {
+                c or UNNAMED: self.conditions.count(c) for c in sorted(set(self.conditions))
+            },
             "depth": self.depth,
             "reference_distance": self.reference_distance,
             "calibration": self.calibration,

@@ -35,7 +35,7 @@ def numbers(map_: Map) -> list[Finding]:
         "poses": [map_.reference_poses.translation, map_.reference_poses.rotation.reshape(len(map_), 9)],
         "global descriptors": [map_.global_descriptors],
         "landmarks": [map_.landmarks.points],
-        "covariances of landmarks": [map_.landmarks.covariances.reshape(len(map_.landmarks), 9)],
+        "covariances of landmarks": [np.asarray(map_.landmarks.covariances).reshape(len(map_.landmarks), 9)],
     }
     found = []
     for name, arrays in columns.items():

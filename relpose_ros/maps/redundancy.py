@@ -22,9 +22,10 @@ class PruneOptions:
     """What a map may lose.
 
     `max_loss`: share (0..1) of the landmarks that any reference sees which may disappear;
-    `view_change`: each reference that goes has one of its condition that stays within this, in radians of
-    parallax (distance over the map's depth) and turn of the optical axis, root of the sum of squares;
-    `min_landmarks`: a reference that sees fewer is of no use. Raises ConfigurationError for what cannot be.
+    `view_change`: each redundant reference that goes has one of its condition that stays within this, in
+    radians of parallax (distance over the map's depth) and turn of the optical axis, root of the sum of
+    squares; `min_landmarks`: a reference that sees fewer is of no use, and goes whatever `max_loss` and
+    `view_change` say. Raises ConfigurationError for what cannot be.
     """
 
     max_loss: float = 0.1
@@ -57,13 +58,12 @@ def spare_references(map_: Map, options: PruneOptions | None = None) -> Spare:
     """Choose greedily: always the reference whose going would cost its own view least, then ask all others.
 
     Where that is the same, the one with the nearest other view. A landmark stays while two references that
-    stay see it. Two references stay at least. The answer depends on the map alone.
+    stay see it. Of two places that look alike some twins stay: each recorded pair goes only while another
+    one, of near views, stays. Two references stay at least. The answer depends on the map alone.
     """
     options = options or PruneOptions()
     thinner = _Thinner(map_, options)
-    useless = np.flatnonzero(thinner.total < options.min_landmarks)[: max(len(map_) - 2, 0)]
-    for index in useless.tolist():
-        thinner.remove(index)
+    useless = thinner.drop_useless()
     return Spare(useless, thinner.thin())
 
 
@@ -110,9 +110,33 @@ class _Thinner:
     def _share(self, index: int) -> float:
         return float((self._lost[index] + len(self._dying(index))) / max(int(self.total[index]), 1))
 
+    def drop_useless(self) -> Index:
+        """Remove those that see too little, whatever they take along but twins."""
+        gone = []
+        for index in np.flatnonzero(self.total < self._least).tolist():
+            if self._kept.sum() > 2 and self._twins_stay(index):
+                self.remove(index)
+                gone.append(index)
+        return np.array(gone, np.intp)
+
+    def _twins_stay(self, index: int) -> bool:
+        """Whether each recorded pair of look-alikes that needs this reference has another to stand for it."""
+        around = {index, *self._near[index].tolist()}
+        pairs = {(i, j) for i in around for j in self._map.twins_of.get(i, frozenset())}
+        return all(self._stood_for(i, j, without=index) for i, j in pairs)
+
+    def _stood_for(self, first: int, second: int, without: int) -> bool:
+        """Whether a recorded pair of this one's or near views stays."""
+        stays = self._kept.copy()
+        stays[without] = False
+        seconds = {j for j in (second, *self._near[second].tolist()) if stays[j]}
+        firsts = (i for i in (first, *self._near[first].tolist()) if stays[i])
+        return any(self._map.twins_of.get(i, frozenset()) & seconds for i in firsts)
+
     def _may_go(self, index: int) -> bool:
-        """Whether every view keeps its landmarks, and each that went or goes has one that stays near it."""
-        if self._kept.sum() <= 2 or self._covered[index] < 1:
+        """Whether every view keeps its landmarks, each that went or goes has one that stays near it, and so
+        has each pair of twins."""
+        if self._kept.sum() <= 2 or self._covered[index] < 1 or not self._twins_stay(index):
             return False
         gone = [i for i in self._near[index].tolist() if not self._kept[i] and self.total[i] >= self._least]
         if any(self._covered[i] < 2 for i in gone):

@@ -22,6 +22,15 @@ ACCURACY_PARAMETERS = (
 NORMAL_95 = 1.959964
 """97.5 % quantile of the normal distribution."""
 
+ELLIPSE, HEADING = "ellipse 95 % m", "heading 95 % deg"
+"""Their names in diagnostics."""
+
+
+def forget_accuracy(health: Health) -> None:
+    """There is no pose whose sizes these could be."""
+    health.note(ELLIPSE, None)
+    health.note(HEADING, None)
+
 
 class AccuracyMonitor:
     """A listener of the node's answers."""
@@ -33,17 +42,17 @@ class AccuracyMonitor:
         """Note the sizes. Without a mount they are those of the camera, whose centre is as uncertain."""
         covariance = answer.found.covariance if answer.covariance is None else answer.covariance
         if covariance is None:
+            forget_accuracy(self._health)
             return
         longer, shorter = ellipse_axes(covariance[:2, :2]).tolist()
         heading = math.degrees(NORMAL_95 * math.sqrt(max(covariance[5, 5], 0.0)))
-        self._health.note("ellipse 95 % m", f"{longer:.3f} x {shorter:.3f}")
-        self._health.note("heading 95 % deg", f"{heading:.2f}")
+        self._health.note(ELLIPSE, f"{longer:.3f} x {shorter:.3f}")
+        self._health.note(HEADING, f"{heading:.2f}")
         self._judge(longer)
 
     def reset(self, reason: str) -> None:
         """What was noted was of another time or map."""
-        self._health.note("ellipse 95 % m", None)
-        self._health.note("heading 95 % deg", None)
+        forget_accuracy(self._health)
         self._complaints.solved("ellipse")
 
     def _judge(self, size: float) -> None:

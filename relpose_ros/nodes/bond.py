@@ -22,17 +22,22 @@ def has_bondpy() -> bool:
 def open_bond(node: Node, period: float, on_broken: Callable[[], object]) -> Callable[[], None]:
     """Begin heart-beats every `period` seconds (bondpy sends them from a thread of its own).
 
-    Returns what ends them. `on_broken` is called, from any thread, when the manager falls silent.
+    Returns what ends them. `on_broken` is called, from any thread, when the manager falls silent; not when
+    none was ever heard.
     """
     from bondpy import bondpy
 
-    closing = False
+    formed = closing = False
+
+    def form() -> None:
+        nonlocal formed
+        formed = True
 
     def broken() -> None:
-        if not closing:
+        if formed and not closing:  # bondpy calls it too when it gives up waiting for the other side
             on_broken()
 
-    bond = bondpy.Bond(node, TOPIC, node.get_name(), on_broken=broken)
+    bond = bondpy.Bond(node, TOPIC, node.get_name(), on_broken=broken, on_formed=form)
     bond.heartbeat_period, bond.heartbeat_timeout = period, TIMEOUT
     bond.start()
 

@@ -116,6 +116,15 @@ class CameraNode(ManagedNode):
             return cancelled
         return self._worker.between(job)
 
+    @property
+    def answers_count(self) -> bool:
+        """Whether the frame that the calling thread works on is still to be answered.
+
+        Not while inactive, nor where a cleanup could not wait for the frame: its map is gone.
+        """
+        worker = self._worker
+        return self.is_active and worker is not None and worker.is_here
+
     def lifecycle_changed(self, problem: str = "") -> None:
         """Say it on ~/state and in diagnostics."""
         self.health.mood = "working" if self.is_active else self.lifecycle

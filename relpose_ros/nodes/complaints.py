@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ QUIET = 60.0
 """Seconds for which the same line is not logged again, though the problem came back."""
 
 REMEMBERED = 200
-"""Lines that are remembered, so that problems in ever new words do not fill the memory."""
+"""Lines that are remembered, the newest, so that problems in ever new words do not fill the memory."""
 
 
 class Complaints:
@@ -35,16 +36,17 @@ class Complaints:
         with self._lock:
             if self._current.get(topic) == line:
                 return
-            self._current[topic] = line
             if not self._may_say(line):
                 return
-            self._logged[topic] = text
+            self._current[topic], self._logged[topic] = line, text
         (self._logger.error if level is Level.ERROR else self._logger.warning)(text)
 
     def mention(self, topic: str, text: str) -> None:
         """Something happened that is no problem."""
-        if self._may_say(f"{topic}: {without_numbers(text)}"):
-            self._logger.info(text)
+        with self._lock:
+            if not self._may_say(f"{topic}: {without_numbers(text)}"):
+                return
+        self._logger.info(text)
 
     def solved(self, topic: str) -> None:
         """The problem is over."""
@@ -63,10 +65,12 @@ class Complaints:
             self.solved(topic)
 
     def _may_say(self, line: str) -> bool:
-        now = self._clock()
-        if now - self._said_at.get(line, -self._quiet) < self._quiet:
+        """Whether the line may be logged, which is remembered; called with the lock."""
+        now, said_at = self._clock(), self._said_at
+        if now - said_at.get(line, -math.inf) < self._quiet:
             return False
-        self._said_at[line] = now
-        if len(self._said_at) > REMEMBERED:
-            self._said_at = {k: t for k, t in self._said_at.items() if now - t < self._quiet}
-        return len(self._said_at) <= REMEMBERED
+        said_at.pop(line, None)  # the order is that of time
+        said_at[line] = now
+        if len(said_at) > REMEMBERED:
+            del said_at[next(iter(said_at))]
+        return True

@@ -58,14 +58,15 @@ SCENE_PARAMETERS = (
 
 @dataclass(frozen=True)
 class Loaded:
-    """A localizer, its map, the map's name in messages, the file name of its scene's checkpoint, and what
-    describes images."""
+    """A localizer, its map, the map's name in messages, the file name of its scene's checkpoint, what
+    describes images, and whether the map is in metres."""
 
     localizer: Any
     map: Any
     map_id: str
     scene: str = ""
     describer: str = ""
+    metric: bool = True
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ def load(settings: dict[str, Any]) -> Loaded:
     scene = Path(settings.get("scene.checkpoint", "")).name
     elsewhere = None if retrieves else Elsewhere(bundle.described_by)
     localizer = Localizer(bundle, options, describer=elsewhere)
-    return Loaded(localizer, bundle, map_id(info), scene, str(localizer.described_by) if retrieves else "")
+    describer = str(localizer.described_by) if retrieves else ""
+    return Loaded(localizer, bundle, map_id(info), scene, describer, bool(info.get("metric", True)))
 
 
 def load_scene(settings: dict[str, Any]) -> LoadedScene:

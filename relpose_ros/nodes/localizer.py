@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from relpose_ros.nodes.contract import CONTRACT_PARAMETERS, Contract
 from relpose_ros.nodes.debug import DebugPublisher
 from relpose_ros.nodes.intake import ImageMessage
 from relpose_ros.nodes.loading import (
@@ -26,6 +27,7 @@ _OWN = (
     *RETRIEVAL_PARAMETERS,
     *SCENE_PARAMETERS,
     Parameter("global_frame_id", "map", "frame of the map: frame_id of ~/pose and ~/result"),
+    *CONTRACT_PARAMETERS,
 )
 
 PARAMETERS = (*_OWN, *POSE_PARAMETERS)
@@ -34,11 +36,12 @@ PARAMETERS = (*_OWN, *POSE_PARAMETERS)
 
 class LocalizerNode(PoseNode):
     """In: `image`, `camera_info`. Out: `~/pose`, `~/result`, `~/debug_image`, `~/markers`, `~/state`,
-    `/diagnostics`. Services: `~/load_map`."""
+    `/diagnostics`. Services: `~/load_map`. And, with odometry, what `contract.Contract` says."""
 
     def __init__(self, load: Load = load) -> None:
         super().__init__("localizer", _OWN)
         self._map = MapHolder(self, load, warm, lambda: self.reset_listeners("there is another map"))
+        self._contract = Contract(self, lambda: self._map.loaded)
 
     def load(self) -> None:
         """Load the map and open the topics."""
@@ -46,7 +49,18 @@ class LocalizerNode(PoseNode):
         self._map.open()
         frame = self.settings["global_frame_id"]
         self.answer_in(frame)
+        self._contract.load()
         self._debug = DebugPublisher(self, frame)
+
+    def listen(self) -> None:
+        """Odometry before images."""
+        self._contract.listen()
+        super().listen()
+
+    def destroy_node(self) -> None:
+        """Close the action first: rclpy does not."""
+        self._contract.destroy()
+        super().destroy_node()
 
     def warm_up(self) -> None:
         """Localize a made-up frame."""
@@ -56,7 +70,8 @@ class LocalizerNode(PoseNode):
         """Localize one frame and publish what is true about it."""
         loaded = self._map.loaded
         answer = self.publish_answer(loaded.localizer.localize(frame), message)
-        self._debug.publish(answer, frame, message, loaded.map)
+        if self.answers_count:
+            self._debug.publish(answer, frame, message, loaded.map)
 
 
 def warm(loaded: Loaded) -> None:

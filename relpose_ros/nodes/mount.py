@@ -7,12 +7,11 @@ from typing import Protocol
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from rclpy.node import Node
 
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.nodes.transform_buffer import TransformError, TransformNotYetError
-from relpose_ros.nodes.transforms import TransformSource, open_transforms
+from relpose_ros.nodes.transforms import SharedTransforms, TransformSource
 
 POLL = 0.005
 """Seconds between two looks while a transform is awaited."""
@@ -23,14 +22,6 @@ class Mount(Protocol):
 
     def base_from_camera(self, camera_frame: str, stamp: Time) -> Rigid:
         """Pose of the camera (OpenCV axes) in the base frame. Raises TransformError."""
-        ...
-
-    def forget(self) -> None:
-        """Time has jumped back."""
-        ...
-
-    def close(self) -> None:
-        """Listen to TF no more."""
         ...
 
 
@@ -44,12 +35,6 @@ class FixedMount:
         """The mount, whatever the frame and the stamp."""
         return self._base_from_camera
 
-    def forget(self) -> None:
-        """Nothing to forget."""
-
-    def close(self) -> None:
-        """Nothing to close."""
-
 
 class NoMount:
     """Neither TF nor a parameter: says so each time it is asked."""
@@ -59,12 +44,6 @@ class NoMount:
         raise TransformError(
             "TF cannot be read (neither tf2_ros nor tf2_msgs is installed); set `base_from_camera`"
         )
-
-    def forget(self) -> None:
-        """Nothing to forget."""
-
-    def close(self) -> None:
-        """Nothing to close."""
 
 
 class TransformMount:
@@ -90,14 +69,6 @@ class TransformMount:
                 raise self._explained(camera_frame, error) from error
             time.sleep(POLL)
 
-    def forget(self) -> None:
-        """Time has jumped back."""
-        self._source.forget()
-
-    def close(self) -> None:
-        """Listen to TF no more."""
-        self._source.close()
-
     def _explained(self, camera_frame: str, error: Exception) -> TransformError:
         return TransformError(
             f"no transform {self._base_frame!r} <- {camera_frame!r}: {error}; publish it "
@@ -105,8 +76,10 @@ class TransformMount:
         )
 
 
-def open_mount(node: Node, base_frame: str, base_from_camera: list[float], timeout: float) -> Mount:
-    """The mount that the parameters ask for.
+def open_mount(
+    transforms: SharedTransforms, base_frame: str, base_from_camera: list[float], timeout: float
+) -> Mount:
+    """The mount that the parameters ask for; `transforms` are opened where it takes them.
 
     An empty `base_frame` means that the camera itself is wanted. `base_from_camera` is
     x y z qx qy qz qw (metres; the camera's optical frame in the base frame), or empty for TF.
@@ -116,8 +89,8 @@ def open_mount(node: Node, base_frame: str, base_from_camera: list[float], timeo
         return FixedMount(_mount_from_numbers(base_from_camera))
     if not base_frame:
         return FixedMount(Rigid.identity())
-    transforms = open_transforms(node)
-    return NoMount() if transforms is None else TransformMount(transforms, base_frame, timeout)
+    source = transforms.open()
+    return NoMount() if source is None else TransformMount(source, base_frame, timeout)
 
 
 def _mount_from_numbers(numbers: list[float]) -> Rigid:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from relpose_ros.errors import RelposeError
 from relpose_ros.geometry.rigid import Rigid
-from relpose_ros.nodes.accuracy import ACCURACY_PARAMETERS, AccuracyMonitor
+from relpose_ros.nodes.accuracy import ACCURACY_PARAMETERS, AccuracyMonitor, forget_accuracy
 from relpose_ros.nodes.answers import Answer, AnswerListener
 from relpose_ros.nodes.camera_node import CameraNode
 from relpose_ros.nodes.health import Level
@@ -15,6 +15,7 @@ from relpose_ros.nodes.intake import ImageMessage
 from relpose_ros.nodes.mount import Mount, open_mount
 from relpose_ros.nodes.parameters import Parameter
 from relpose_ros.nodes.results import STATES, ResultPublisher, truthful
+from relpose_ros.nodes.transforms import SharedTransforms
 from relpose_ros.types import Localization, State
 
 POSE_PARAMETERS = (
@@ -44,6 +45,7 @@ class PoseNode(CameraNode):
     def __init__(self, name: str, parameters: Sequence[Parameter]) -> None:
         super().__init__(name, (*parameters, *POSE_PARAMETERS))
         self.listeners: list[AnswerListener] = []
+        self.transforms = SharedTransforms(self)
         self._map_frame = ""
         self._mount: Mount
         self._answered_at = 0.0
@@ -51,12 +53,12 @@ class PoseNode(CameraNode):
     def load(self) -> None:
         """Open the mount. Raises ConfigurationError for numbers that are none."""
         self._mount = open_mount(
-            self,
+            self.transforms,
             self.settings["base_frame_id"],
             self.settings["base_from_camera"],
             self.settings["tf_timeout"],
         )
-        self.while_configured.callback(self._mount.close)
+        self.while_configured.callback(self.transforms.close)
 
     def answer_in(self, map_frame: str) -> None:
         """Open the topics; `map_frame` is the frame_id that poses are given in."""
@@ -71,7 +73,7 @@ class PoseNode(CameraNode):
         base_from_camera = self._base_from_camera(message) if self._fit_for_pose(found) else None
         stamp, camera_frame = message.header.stamp, self.camera_frame(message)
         answer = Answer(found, stamp, camera_frame, self._map_frame, base_from_camera)
-        if self.is_active:
+        if self.answers_count:
             self._count(answer)
             for listener in self.listeners:
                 listener.on_answer(answer)
@@ -79,7 +81,7 @@ class PoseNode(CameraNode):
 
     def forget(self, reason: str) -> None:
         """What was known by time is worth nothing from here on."""
-        self._mount.forget()
+        self.transforms.forget()
         self.between_frames(lambda: self.reset_listeners(reason))
 
     def reset_listeners(self, reason: str) -> None:
@@ -93,6 +95,9 @@ class PoseNode(CameraNode):
     def lifecycle_changed(self, problem: str = "") -> None:
         """Nothing is known of where the robot is until the first answer."""
         self._answered_at = time.monotonic()
+        if not self.is_active:
+            forget_accuracy(self.health)
+            self.between_frames(lambda: forget_accuracy(self.health))  # an answer may be on its way
         super().lifecycle_changed(problem)
 
     def watch(self) -> None:

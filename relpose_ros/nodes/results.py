@@ -8,6 +8,7 @@ import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from relpose_msgs.msg import LocalizationResult
 
+from relpose_ros.geometry.covariance import checked_covariance
 from relpose_ros.nodes.answers import Answer
 from relpose_ros.nodes.camera_node import CameraNode
 from relpose_ros.nodes.messages import no_pose, pose_with_covariance, stage_messages
@@ -83,6 +84,8 @@ def _impossible(answer: Localization) -> str:
         return "the solver returned a value that is not finite"
     if answer.state is State.UNLOCALIZED:
         return answer.reason or "not localized"
-    if np.any(np.diagonal(answer.covariance) <= 0):
-        return "the solver returned a covariance that is not positive"
+    try:
+        checked_covariance(answer.covariance)
+    except ValueError as error:
+        return f"the solver returned a bad covariance: {error}"
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from bisect import bisect_left
 from collections import deque
@@ -60,6 +61,13 @@ class _Link:
         earlier = self._samples[place - 1]
         return interpolate(earlier[1], later[1], (stamp - earlier[0]) / (later[0] - earlier[0]))
 
+    @property
+    def newest(self) -> float | None:
+        """Stamp of the newest sample; infinite where it is fixed, None where there is none."""
+        if self._fixed is not None:
+            return math.inf
+        return self._samples[-1][0] if self._samples else None
+
     def forget(self) -> bool:
         """Drop the samples; whether anything fixed is left."""
         self._samples.clear()
@@ -89,21 +97,41 @@ class TransformBuffer:
         TransformNotYetError when `stamp` is newer than what is known.
         """
         with self._lock:
-            above_source, above_target = self._chain(source), self._chain(target)
-            common = next((frame for frame in above_source if frame in above_target), None)
-            if common is None:
-                raise TransformError(
-                    f"TF does not connect {source!r} (under {above_source[-1]!r}) "
-                    f"with {target!r} (under {above_target[-1]!r})"
-                )
-            common_from_source = self._compose(above_source, common, stamp)
-            common_from_target = self._compose(above_target, common, stamp)
-        return common_from_target.inverse() @ common_from_source
+            return self._lookup(target, source, stamp)
+
+    def latest(self, target: str, source: str) -> tuple[float, Rigid]:
+        """`target_from_source` at the newest stamp at which it is known, and that stamp.
+
+        Raises TransformError when the frames are not connected, or by nothing that moves: then it has no
+        stamp.
+        """
+        with self._lock:
+            links = [self._links[frame] for chain in self._ways(target, source) for frame in chain]
+            stamps = [link.newest for link in links]
+            stamp = min((s for s in stamps if s is not None), default=math.inf)
+            if math.isinf(stamp) or None in stamps:
+                raise TransformError(f"TF has no moving transform {target!r} <- {source!r}")
+            return stamp, self._lookup(target, source, stamp)
 
     def forget(self) -> None:
         """Drop everything that moves: time has jumped back."""
         with self._lock:
             self._links = {child: link for child, link in self._links.items() if link.forget()}
+
+    def _lookup(self, target: str, source: str, stamp: float) -> Rigid:
+        up, down = self._ways(target, source)
+        return self._compose(down, stamp).inverse() @ self._compose(up, stamp)
+
+    def _ways(self, target: str, source: str) -> tuple[list[str], list[str]]:
+        """The frames from the source, and those from the target, up to below what both are under."""
+        above_source, above_target = self._chain(source), self._chain(target)
+        common = next((frame for frame in above_source if frame in above_target), None)
+        if common is None:
+            raise TransformError(
+                f"TF does not connect {source!r} (under {above_source[-1]!r}) "
+                f"with {target!r} (under {above_target[-1]!r})"
+            )
+        return above_source[: above_source.index(common)], above_target[: above_target.index(common)]
 
     def _chain(self, frame: str) -> list[str]:
         """The frame, its parent, and so on up to the root."""
@@ -114,9 +142,9 @@ class TransformBuffer:
                 raise TransformError(f"the TF tree above {frame!r} runs in a circle")
         return chain
 
-    def _compose(self, chain: list[str], ancestor: str, stamp: float) -> Rigid:
-        """`ancestor_from_frame` for the first frame of the chain."""
+    def _compose(self, chain: list[str], stamp: float) -> Rigid:
+        """`parent_from_frame`: the parent of the chain's last frame, and its first."""
         out = Rigid.identity()
-        for frame in chain[: chain.index(ancestor)]:
+        for frame in chain:
             out = self._links[frame].at(stamp) @ out
         return out

@@ -21,6 +21,13 @@ class TransformSource(Protocol):
         """`target_from_source`. Raises TransformError or TransformNotYetError."""
         ...
 
+    def latest(self, target: str, source: str) -> tuple[float, Rigid]:
+        """The newest stamp (seconds) at which it is known, and `target_from_source` then.
+
+        Raises TransformError, also when nothing moves between the frames: then there is no stamp.
+        """
+        ...
+
     def forget(self) -> None:
         """Time has jumped back."""
         ...
@@ -47,6 +54,10 @@ class SmallListener:
     def lookup(self, target: str, source: str, stamp: Time) -> Rigid:
         """`target_from_source`. Raises TransformError or TransformNotYetError."""
         return self._buffer.lookup(_plain(target), _plain(source), seconds(stamp))
+
+    def latest(self, target: str, source: str) -> tuple[float, Rigid]:
+        """The newest stamp and `target_from_source` then. Raises TransformError."""
+        return self._buffer.latest(_plain(target), _plain(source))
 
     def forget(self) -> None:
         """Time has jumped back."""
@@ -80,11 +91,21 @@ class Tf2Listener:
 
     def lookup(self, target: str, source: str, stamp: Time) -> Rigid:
         """`target_from_source`. Raises TransformError or TransformNotYetError."""
+        return self._found(target, source, stamp)[1]
+
+    def latest(self, target: str, source: str) -> tuple[float, Rigid]:
+        """The newest stamp and `target_from_source` then. Raises TransformError."""
+        stamp, target_from_source = self._found(target, source, Time())  # which tf2 takes for the newest
+        if not stamp:
+            raise TransformError(f"TF has no moving transform {target!r} <- {source!r}")
+        return stamp, target_from_source
+
+    def _found(self, target: str, source: str, stamp: Time) -> tuple[float, Rigid]:
         from rclpy.time import Time as RosTime
 
         try:
             found = self._buffer.lookup_transform(_plain(target), _plain(source), RosTime.from_msg(stamp))
-            return rigid_from_transform(found.transform)
+            return seconds(found.header.stamp), rigid_from_transform(found.transform)
         except self._tf2.ExtrapolationException as error:
             raise TransformNotYetError(str(error)) from error
         except (self._tf2.TransformException, ValueError) as error:
@@ -105,6 +126,31 @@ def open_transforms(node: Node) -> TransformSource | None:
     if importlib.util.find_spec("tf2_msgs") is not None:
         return SmallListener(node)
     return None
+
+
+class SharedTransforms:
+    """The one listener of a node: opened by the first who wants it, and closed by the node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._source: TransformSource | None = None
+
+    def open(self) -> TransformSource | None:
+        """The listener, or None where TF cannot be read."""
+        if self._source is None:
+            self._source = open_transforms(self._node)
+        return self._source
+
+    def forget(self) -> None:
+        """Time has jumped back."""
+        if self._source is not None:
+            self._source.forget()
+
+    def close(self) -> None:
+        """Listen no more."""
+        source, self._source = self._source, None
+        if source is not None:
+            source.close()
 
 
 def _plain(frame: str) -> str:

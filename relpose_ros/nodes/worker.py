@@ -34,6 +34,11 @@ class NewestWorker(Generic[Item]):
         self._thread = threading.Thread(target=self._run, name="relpose-worker", daemon=True)
         self._thread.start()
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller runs in the worker's thread."""
+        return threading.current_thread() is self._thread
+
     def offer(self, item: Item) -> None:
         """Hand over an item; returns at once."""
         with self._wake:
@@ -71,7 +76,7 @@ class NewestWorker(Generic[Item]):
             self._wake.notify()
         for _, future in cancelled:
             future.cancel()
-        if threading.current_thread() is not self._thread:
+        if not self.is_here:
             self._thread.join(timeout)
         return not self._thread.is_alive()
 

@@ -106,6 +106,32 @@ def test_too_few_are_refused(hall, chain, capsys):
     )
 
 
+def test_a_network_of_relative_poses_is_refused(hall, chain, capsys):
+    line = ["calibrate", "--map", str(hall.path), "drive/", "--relative-checkpoint", "poses.safetensors"]
+    assert main(line) == 2
+    assert "calibrated by `relpose map attach`" in capsys.readouterr().err
+    assert "evidence" not in Map.open(hall.path).calibration
+
+
+def test_the_evidence_names_what_matched(hall, chain, monkeypatch):
+    localizer = SimpleNamespace(calibration=CARELESS)
+    monkeypatch.setattr("relpose_ros.cli.calibrate.open_localizer", lambda args: (hall, localizer))
+    line = ["calibrate", "--map", str(hall.path), "drive/", "--matcher", "nets/imp.safetensors"]
+    assert main(line) == 0
+    evidence = Map.open(hall.path).calibration["evidence"]
+    assert (evidence["matcher"], evidence["pruner"]) == ("imp.safetensors", "none")
+
+
+def test_a_wrong_out_is_refused_before_the_work(hall, tmp_path, capsys, monkeypatch):
+    def no_work(*_):
+        raise AssertionError("it began")
+
+    monkeypatch.setattr("relpose_ros.cli.calibrate.open_localizer", no_work)
+    for out, says in ((tmp_path, "is a folder"), (tmp_path / "none" / "a.relmap", "make it first")):
+        assert main(["calibrate", "--map", str(hall.path), "drive/", "--out", str(out)]) == 2
+        assert says in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("line", [[], ["--map", "m", "--scene", "s"], ["--scene", "s"]])
 def test_a_map_is_what_it_takes(line, capsys):
     assert main(["calibrate", "drive/", *line]) == 2

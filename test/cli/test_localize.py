@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from relpose_ros.cli.main import main
+from relpose_ros.errors import MapError
 from relpose_ros.localization import localizer as localizer_module
 from relpose_ros.localization import options as options_module
 
@@ -205,6 +206,42 @@ def test_a_rig_in_json_says_whose_pose_it_is(rig, localizer, capsys):
 def test_rigs_and_images_do_not_mix(rig, localizer, capsys, line, match):
     assert main(["localize", "--map", "m", *line]) == 2
     assert re.search(match, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("bad", "match"),
+    [
+        ("cameras: [", "not YAML"),
+        ("cameras: {a: {image: a.png, camera: camera.yaml, base_from_camera: [0, 0]}}", "base_from_camera"),
+        (
+            "cameras: {a: {image: a.png, camera: no.yaml, base_from_camera: [0, 0, 0, 0, 0, 0, 1]}}",
+            r"no\.yaml",
+        ),
+        (
+            "cameras: {a: {image: no.png, camera: camera.yaml, base_from_camera: [0, 0, 0, 0, 0, 0, 1]}}",
+            "no.png",
+        ),
+    ],
+)
+def test_a_bad_rig_does_not_stop_the_others(rig, localizer, capsys, bad, match):
+    Path("bad.yaml").write_text(bad)
+    assert main(["localize", "--map", "m", "--rig", "rig.yaml", "bad.yaml", "rig.yaml"]) == 2
+    said = capsys.readouterr()
+    assert said.out.count("rig.yaml: localized") == 2 and len(localizer.rigs) == 2
+    assert re.search(f"error: bad.yaml: .*{match}", said.err) and said.err.count("bad.yaml") == 1
+
+
+def test_a_rig_that_does_not_fit_the_map_does_not_stop_the_others(rig, localizer, monkeypatch, capsys):
+    kept, refusals = localizer.localize_rig, [MapError("m: this map has no scale")]
+    monkeypatch.setattr(localizer, "localize_rig", lambda r: raised(refusals.pop()) if refusals else kept(r))
+    assert main(["localize", "--map", "m", "--rig", "rig.yaml", "./rig.yaml"]) == 2
+    said = capsys.readouterr()
+    assert "rig.yaml: localized" in said.out and "error: rig.yaml: m: this map has no scale" in said.err
+
+
+def raised(error):
+    """Raise it."""
+    raise error
 
 
 def test_a_rig_needs_a_map(rig, capsys):

@@ -32,7 +32,7 @@ def test_conditions_are_listed(hall, capsys):
     assert day.split()[:2] == ["day", "10"] and night.split()[0] == "night"
     assert day.split()[3] == night.split()[3] != "0"
     assert main(["map", "info", str(hall.path)]) == 0
-    assert "conditions.night  " in capsys.readouterr().out
+    assert "condition_counts.night  " in capsys.readouterr().out
 
 
 def test_a_condition_is_removed(hall, tmp_path, capsys):

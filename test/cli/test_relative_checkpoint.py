@@ -14,6 +14,12 @@ def image(small_world):
     return [str(small_world.query(2)), "--camera", str(small_world.camera_file)]
 
 
+def test_too_few_samples_are_refused_before_the_work(tmp_path, capsys):
+    line = ["map", "attach", "office.relmap", str(tmp_path), "--out", "x.relmap", "--relpose-gnn", "p"]
+    assert main([*line, "--calibration-samples", "-1"]) == 2
+    assert "--calibration-samples: expected 0 or more, got -1" in capsys.readouterr().err
+
+
 def test_a_network_is_attached_and_asked(small_world, image, regressor_checkpoint, tmp_path, capsys):
     attached = tmp_path / "gnn.relmap"
     command = ["map", "attach", str(small_world.map), str(small_world.folder), "--out", str(attached)]

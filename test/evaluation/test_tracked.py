@@ -44,11 +44,12 @@ def queries(record) -> list[QueryRecord]:
 def test_odometry_bridges_frames_and_rejects_the_false_one(queries):
     run = track_queries(queries[::-1], CameraTracker(), SimulatedDrive(seed=1))
     assert [r.name for r in run.tracked] == [r.name for r in queries]
-    assert run.kinds[:2] == ("pending", "first") and run.kinds[20] == "gated" and run.kinds[4] == "no_pose"
+    assert run.kinds[:3] == ("pending", "pending", "first")
+    assert run.kinds[20] == "gated" and run.kinds[4] == "no_pose"
     found = tracking_results(run, SimulatedDrive(seed=1), MapFacts(), metric=True)
     single, tracked = found["single_frame"], found["with_odometry"]
     assert (single["false_claims"], tracked["false_claims"]) == (1, 0)
-    assert tracked["availability"] == 39 / 40 > single["availability"]
+    assert tracked["availability"] == 38 / 40 > single["availability"]
     assert found["decisions"]["gated"] == 1 and found["kidnapping"] is None
 
 
@@ -59,6 +60,15 @@ def test_a_kidnapping_is_recovered_from(queries):
     assert run.tracked[25].stamp - run.tracked[24].stamp == pytest.approx(2.1)
     found = tracking_results(run, drive, MapFacts(), metric=True)["kidnapping"]
     assert 0.4 <= found["recovery_seconds"] <= 1.0 and found["false_claims_until_then"] == 0
+
+
+@pytest.mark.parametrize("value", [0.0, np.inf])
+def test_a_covariance_that_is_none_is_counted(queries, value):
+    covariance = SHARP.copy()
+    covariance[0, 0] = value
+    queries[9] = replace(queries[9], localization=replace(queries[9].localization, covariance=covariance))
+    run = track_queries(queries, CameraTracker(), SimulatedDrive(seed=1))
+    assert run.kinds[9] == "bad_fix" and run.tracked[9].localization.has_pose
 
 
 def test_a_table_and_a_file(queries, tmp_path):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from relpose_ros.geometry.covariance import (
     block_sandwich,
+    checked_covariance,
     clustered_covariance,
     ellipse_axes,
     image_blocks,
@@ -328,3 +329,26 @@ def test_the_ellipse_holds_what_it_says_by_monte_carlo():
         inside = np.sum((points @ directions / [longer, shorter]) ** 2, axis=1) <= 1
         assert abs(inside.mean() - probability) < 0.005
     assert np.allclose(ellipse_axes(np.diag([1.0, 4.0])), [4.8955, 2.4477], atol=1e-3)
+
+
+def test_a_covariance_is_made_symmetric_whatever_its_units():
+    scale = np.diag(np.repeat([1e3, 1e-6], 3))
+    covariance = scale @ (0.5 * np.eye(6) + 0.5) @ scale
+    covariance[0, 1] *= 1 + 1e-9
+    made = checked_covariance(covariance)
+    assert np.array_equal(made, made.T) and np.allclose(made, covariance, rtol=1e-8, atol=0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.eye(5),
+        np.full((6, 6), np.nan),
+        np.diag([1, 1, 1, 1, 1, 0.0]),
+        2 - np.eye(6),
+        np.triu(np.ones((6, 6))),
+    ],
+)
+def test_what_is_no_covariance_is_refused(wrong):
+    with pytest.raises(ValueError, match="expected"):
+        checked_covariance(wrong)

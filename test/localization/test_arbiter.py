@@ -196,6 +196,17 @@ def test_regression_alone_is_degraded_unless_calibration_trusts_it() -> None:
     assert decide_with(regressed(), share_right=0.9).confidence <= 0.9
 
 
+def test_refined_needs_what_the_map_asks_of_matches() -> None:
+    """Its own calibration asks for 20; the map knows that chance gives more."""
+    own = {"regression_refined": Calibration(scale=1.0, min_inliers=20, samples=40)}
+    arbiter = Arbiter(replace(CALIBRATION, min_inliers=60), OPTIONS, own)
+    few, enough = (regressed("regression_refined", inliers=n, matches=100) for n in (59, 60))
+    assert "60 are needed" in arbiter.decide([few], "").reason
+    assert arbiter.decide([enough], "").has_pose
+    own["regression_refined"] = replace(own["regression_refined"], min_inliers=80)
+    assert "80 are needed" in arbiter.decide([enough], "").reason
+
+
 def test_regression_does_not_decide_what_landmarks_cannot() -> None:
     torn = hypothesis(inliers=40, rival_inliers=35)
     twins = at(1.0, inliers=40)

@@ -165,7 +165,8 @@ def test_learned_descriptors_have_no_vlad_to_learn_anew(
 def test_many_more_references_than_the_vlad_knows_are_noted(plain, rendered_world, tmp_path):
     few = remove_references(plain.path, plain.reference_names[4:], tmp_path / "few.relmap")
     new = add_references(few.path, part(rendered_world, slice(12, 20)), tmp_path / "a.relmap", QUICK)
-    assert "4 of the 12 references" in new.provenance["note"] and "--retrain-vlad" in new.provenance["note"]
+    note = new.provenance["notes"]["vlad"]
+    assert "4 of the 12 references" in note and "--retrain-vlad" in note
 
 
 def test_nothing_is_added_with_another_describer(

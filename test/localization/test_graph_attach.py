@@ -13,12 +13,14 @@ from relpose_ros.datasets.base import Source
 from relpose_ros.errors import CheckpointError, MapError
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.localization.graph_attach import describe_references, images_of
+from relpose_ros.localization.graph_road import check_fits
 from relpose_ros.localization.localizer import Localizer
 from relpose_ros.localization.mapping import add_references, attach_network, remove_references
 from relpose_ros.localization.options import options_for
 from relpose_ros.localization.parts import with_relative
 from relpose_ros.maps.assemble import BuildOptions
 from relpose_ros.maps.bundle import Map
+from relpose_ros.maps.notes import notes_of
 from relpose_ros.retrieval.graph_images import GraphInput, graph_image
 
 FEW = BuildOptions(calibration_samples=2, pair_neighbours=6)
@@ -77,11 +79,35 @@ def test_references_that_go_and_come(
     np.testing.assert_array_equal(part.graph.descriptors, attached.graph.descriptors[6:])
     gone = Source("back", tmp_path, rendered_world.references[:6])
     dropped = add_references(part.path, gone, tmp_path / "plain.relmap", FEW)
-    assert dropped.graph is None and "poses.safetensors" in dropped.provenance["note"]
+    note = dropped.provenance["notes"]["network"]
+    assert dropped.graph is None and "poses.safetensors" in note
+    assert "`relpose map add`" in note and "attach" not in note, "no one source has all images"
     named = replace(FEW, relpose_gnn=regressor_checkpoint)
     whole = add_references(part.path, gone, tmp_path / "whole.relmap", named)
     order = [attached.reference_names.index(n) for n in whole.reference_names]
     np.testing.assert_allclose(whole.graph.descriptors, attached.graph.descriptors[order], atol=2e-3)
+
+
+def test_attaching_again_takes_the_note_of_the_loss_away(
+    office: Map, rendered_world: Source, regressor_checkpoint: Path, tmp_path: Path
+) -> None:
+    """And leaves the others, also in maps that have one note without a kind."""
+    lost = "descriptors for relative poses by poses.safetensors are not in this map"
+    for old in ({"notes": {"network": lost, "vlad": "few"}}, {"note": lost, "notes": {"vlad": "few"}}):
+        noted = replace(office, provenance={**office.provenance, **old}).save(tmp_path / "noted.relmap")
+        out = tmp_path / "again.relmap"
+        again = attach_network(noted.path, rendered_world, regressor_checkpoint, out, FEW)
+        assert notes_of(again.provenance) == {"vlad": "few"}
+
+
+def test_a_map_of_several_sources_is_told_what_can_be_done(
+    office: Map, rendered_world: Source, regressor_checkpoint: Path
+) -> None:
+    several = r"repeat `relpose map add/merge \.\.\. --relpose-gnn"
+    with pytest.raises(MapError, match=several):
+        check_fits(office, GraphPredictor(regressor_checkpoint))
+    with pytest.raises(MapError, match=r"repeat `relpose map add` or `relpose map merge` with --relpose-gnn"):
+        images_of(office, Source("some", Path("elsewhere"), rendered_world.references[3:]))
 
 
 def test_other_images_are_refused(attached: Map, rendered_world: Source) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -11,18 +12,22 @@ from noisy_regressor import NoisyRegressor, image_of, known_to  # type: ignore[i
 
 from relpose_ros.errors import CheckpointError, ConfigurationError, MapError
 from relpose_ros.geometry.covariance import nees
-from relpose_ros.localization.arbiter import REFINED, REGRESSION
+from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.localization import graph_road
+from relpose_ros.localization.arbiter import REFINED, REGRESSION, Arbiter, ArbiterOptions
 from relpose_ros.localization.calibration import Calibration
+from relpose_ros.localization.circumstances import with_circumstances
 from relpose_ros.localization.graph_agreement import GraphCalibration
 from relpose_ros.localization.graph_calibration import calibrate_graph, edge_calibration
 from relpose_ros.localization.graph_road import GraphRoad, GraphRoadOptions
 from relpose_ros.localization.graph_trials import trials
+from relpose_ros.localization.guided import guided_matches
 from relpose_ros.localization.localizer import Localizer
 from relpose_ros.localization.options import LocalizerOptions, options_for
 from relpose_ros.localization.query import Neighbour, Query
 from relpose_ros.localization.structure import StructureLocalizer
 from relpose_ros.maps.bundle import Map
-from relpose_ros.types import Frame, State
+from relpose_ros.types import Frame, Hypothesis, State
 
 QUERIES = 24
 HARD = LocalizerOptions(weak_below=10_000)
@@ -138,16 +143,77 @@ def test_it_finds_landmarks_where_many_look_alike(poses, point_world: Any, calib
 def test_a_wrong_regression_is_not_refined_into_a_wrong_pose(
     hall: Map, poses, point_world: Any, calibrated: Map
 ) -> None:
-    """What landmarks say must lie where the regression may be; what they say elsewhere is not its doing."""
-    least = GraphCalibration.from_dict(calibrated.graph.calibration).refined.min_inliers
-    road = road_in(calibrated, NoisyRegressor(poses))
-    for k in range(0, QUERIES, 3):
-        query, neighbours = asked_about(hall, point_world, k)
-        regressed = road.hypotheses(query, neighbours)[-1]
-        away = regressed.map_from_camera.perturbed([0.8, 0, -0.8, 0, 0.5, 0])
-        refined = road.refined(replace(regressed, map_from_camera=away), query, neighbours)
-        if refined is not None and refined.map_from_camera.distance_to(poses[24 + k])[0] > 0.3:
-            assert refined.evidence.inliers < least
+    """What landmarks say must lie where the regression may be, whether it says that surely or vaguely; what
+    they say elsewhere is not its doing."""
+    known = GraphCalibration.from_dict(calibrated.graph.calibration)
+    vague = replace(known, regression=replace(known.regression, scale=200 * known.regression.scale))
+    found = 0
+    for calibration, sizes in ((known, (0.02, 0.05, 0.1, 1.0)), (vague, (0.2, 0.6, 1.0))):
+        road = GraphRoad(
+            calibrated, NoisyRegressor(poses), StructureLocalizer(calibrated), calibration=calibration
+        )
+        for k, size in itertools.product(range(0, QUERIES, 6), sizes):
+            query, neighbours = asked_about(hall, point_world, k)
+            away = moved_away(road.hypotheses(query, neighbours)[-1], poses[24 + k], size)
+            refined = road.refined(away, query, neighbours)
+            if refined is None:
+                continue
+            found += 1
+            right = refined.map_from_camera.distance_to(poses[24 + k])[0] < 0.05
+            assert right or refined.evidence.inliers < known.refined.min_inliers
+            twist = away.map_from_camera.error_to(refined.map_from_camera)
+            there = with_circumstances(calibrated, away, query.camera.focal)
+            assert nees(twist, calibration.regression.covariance(there)) < 22.5
+    assert found >= 6
+
+
+def moved_away(regressed: Hypothesis, truth: Rigid, size: float) -> Hypothesis:
+    """A regressed pose that is `size` times 1.1 m and half a radian off."""
+    return replace(regressed, map_from_camera=truth.perturbed(size * np.array([0.8, 0, -0.8, 0, 0.5, 0])))
+
+
+def test_it_looks_where_the_published_covariance_says(
+    calibrated: Map, poses, point_world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The covariance of search and gate is that of the answer, with all that calibration was fitted to."""
+    used = []
+
+    def guided(map_: Any, query: Any, neighbours: Any, pose: Any, covariance: Any, options: Any) -> Any:
+        used.append(covariance)
+        return guided_matches(map_, query, neighbours, pose, covariance, options)
+
+    monkeypatch.setattr(graph_road, "guided_matches", guided)
+    where = localizer(calibrated, NoisyRegressor(poses))
+    query, neighbours = asked_about(calibrated, point_world, 3)
+    told, _ = where.hypotheses(query, neighbours)
+    (regressed,) = [h for h in told if h.method == REGRESSION]
+    assert regressed.evidence.view_change > 0 and regressed.evidence.residual_angle > 0
+    known = GraphCalibration.from_dict(calibrated.graph.calibration)
+    (covariance,) = used
+    np.testing.assert_allclose(covariance, known.regression.covariance(regressed), rtol=1e-12)
+
+
+@pytest.mark.parametrize("lacking", ["all", "regression", "refined"])
+def test_refined_is_not_heard_where_nobody_knows_what_it_is_worth(
+    hall: Map, poses, point_world: Any, calibrated: Map, lacking: str
+) -> None:
+    known = GraphCalibration.from_dict(calibrated.graph.calibration)
+    few = GraphCalibration()
+    if lacking != "all":
+        few = replace(known, **{lacking: replace(getattr(known, lacking), samples=9)})
+    road = GraphRoad(calibrated, NoisyRegressor(poses), StructureLocalizer(calibrated), calibration=few)
+    query, neighbours = asked_about(hall, point_world, 3)
+    told = road.hypotheses(query, neighbours)
+    assert [h.method for h in told] == [REFINED, REGRESSION]
+    told = [with_circumstances(hall, h, query.camera.focal) for h in told]
+
+    def decided(by_road: Any, hypotheses: Any) -> Any:
+        return Arbiter(Calibration(), ArbiterOptions(), by_road).decide(hypotheses, "")
+
+    assert "is not known" in decided(few.by_road, told[:1]).reason
+    assert decided(few.by_road, told).method == (REGRESSION if lacking == "refined" else "")
+    heard = replace(told[0], evidence=replace(told[0].evidence, objection=""))
+    assert decided(known.by_road, [heard]).method == REFINED
 
 
 def test_what_is_seen_elsewhere_is_not_found(

@@ -19,7 +19,9 @@ from relpose_ros.localization.held_out import Found, apart_from, localize_held_o
 from relpose_ros.localization.judgement import deviation, inside
 from relpose_ros.localization.localizer import Localizer
 from relpose_ros.localization.map_calibration import MIN_SAMPLES, MapCalibration, calibrate_map, store
+from relpose_ros.maps import storage, stored_index
 from relpose_ros.maps.bundle import Map
+from relpose_ros.retrieval import index as retrieval_index
 from relpose_ros.types import Evidence, Hypothesis
 
 LAW = Calibration(scale=9.0, translation_floor=2.0, rotation_floor=1.5, view_slope=2.0, min_inliers=20)
@@ -163,6 +165,29 @@ def test_evidence_lies_in_the_map(hall: Map, tmp_path: Path) -> None:
     assert (
         evidence["images"] == 70 and evidence["localized"] == 60 and evidence["images_of_other_places"] == 7
     )
+
+
+def test_the_retrieval_index_is_not_made_again(
+    hall: Map, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (storage, stored_index):
+        monkeypatch.setattr(module, "EXACT_LIMIT", 3)
+    monkeypatch.setattr(retrieval_index.DescriptorIndex.__init__, "__defaults__", (3,))
+    replace(hall).save(tmp_path / "large.relmap")
+    opened = Map.open(tmp_path / "large.relmap")
+    assert not opened.retrieval_index.is_exact
+    monkeypatch.setattr(retrieval_index, "build_signatures", lambda *_: pytest.fail("built again"))
+    result = calibrate_map(LAW, found(60, 0), 70)
+    store(opened, result, result.evidence("drive/", 0, "default"), tmp_path / "calibrated.relmap")
+    kept = Map.open(tmp_path / "calibrated.relmap").retrieval_index.signatures
+    np.testing.assert_array_equal(kept.words, opened.retrieval_index.signatures.words)
+
+
+def test_a_lost_calibration_is_no_longer_noted(hall: Map, tmp_path: Path) -> None:
+    noted = replace(hall, provenance={**hall.provenance, "notes": {"calibration": "gone", "vlad": "few"}})
+    result = calibrate_map(LAW, found(60, 0), 70)
+    stored = store(noted, result, result.evidence("drive/", 0, "default"), tmp_path / "a.relmap")
+    assert stored.provenance["notes"] == {"vlad": "few"}
 
 
 # On a map of points and on images.

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from relpose_ros.cli.map import made_text
 from relpose_ros.datasets.base import PosedImage, Source
 from relpose_ros.errors import ImageError, MapError
 from relpose_ros.features.sift import RootSift
@@ -243,6 +244,40 @@ def test_merged_halves_are_as_good_as_the_whole(
     count, median = localized(merged, rendered_world)
     assert count >= max(localized(half, rendered_world)[0], localized(other_half, rendered_world)[0])
     assert count >= 7 and median < 0.03
+
+
+@pytest.fixture(scope="module")
+def calibrated(half: Map, tmp_path_factory: pytest.TempPathFactory) -> Map:
+    """As `relpose calibrate` leaves it: more inliers by chance than held-out references showed."""
+    values = {**half.calibration, "min_inliers": 77, "evidence": {"source": "second_drive", "images": 60}}
+    return replace(half, calibration=values).save(tmp_path_factory.mktemp("calibrated") / "half.relmap")
+
+
+def test_what_chance_reaches_is_not_forgotten(
+    calibrated: Map, half: Map, other_half: Map, rendered_world: Source, tmp_path: Path
+) -> None:
+    """And that the rest of the calibration is gone is said, and by the next map too."""
+    added = add_references(calibrated.path, part(rendered_world, slice(12, 14)), tmp_path / "a.relmap", QUICK)
+    merged = merge_maps([str(other_half.path), str(calibrated.path)], tmp_path / "b.relmap", QUICK)
+    twice = merge_maps([str(added.path), str(other_half.path)], tmp_path / "c.relmap", QUICK)
+    for made in (added, merged, twice):
+        stored = Map.open(made.path)
+        assert stored.calibration["min_inliers"] == 77 and "evidence" not in stored.calibration
+        note = stored.provenance["notes"]["calibration"]
+        assert "images of second_drive is not in this map; run `relpose calibrate` again" in note
+    assert half.calibration["min_inliers"] < 77
+    plain = merge_maps([str(half.path), str(other_half.path)], tmp_path / "d.relmap", QUICK)
+    assert "notes" not in plain.provenance and plain.calibration["min_inliers"] < 77
+
+
+def test_all_notes_are_told(calibrated: Map, rendered_world: Source, tmp_path: Path) -> None:
+    few = remove_references(calibrated.path, calibrated.reference_names[4:], tmp_path / "few.relmap")
+    more = add_references(few.path, part(rendered_world, slice(12, 20)), tmp_path / "a.relmap", QUICK)
+    assert set(more.provenance["notes"]) == {"vlad", "calibration"}
+    told = made_text(more)
+    assert "note: the VLAD was learned" in told and "note: the calibration on images of second_drive" in told
+    old = replace(more, provenance={**more.provenance, "note": "of old"})
+    assert "note: of old" in made_text(old) and "note: the VLAD" in made_text(old)
 
 
 def test_names_that_collide_get_a_number(half: Map, rendered_world: Source, tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from relpose_ros.cli.map_field import pruned_text
 from relpose_ros.errors import MapError
 from relpose_ros.localization.prune import prune_map
 from relpose_ros.maps.assemble import BuildOptions, assemble
@@ -32,6 +35,17 @@ def test_it_is_smaller_and_says_what_it_lost(dense: Map, tmp_path: Path) -> None
     assert 0 < pruned.worst_loss <= 0.3 and pruned.worst_view in dense.reference_names
     assert pruned.found == pruned.tried == len(pruned.redundant) and pruned.median_error < 0.05
     assert thin.calibration == dense.calibration and thin.provenance["pruned"]["at"] == 24
+
+
+def test_twins_are_counted(dense: Map, tmp_path: Path) -> None:
+    """Those of a reference that goes are lost; another pair of near views stays."""
+    names = prune_map(dense.path, None, PruneOptions(max_loss=0.3)).redundant
+    lonely = dense.index_of(names[:1])[0]
+    twins = np.array([sorted((lonely, (lonely + 6) % 12))], np.int32)
+    doubted = replace(dense, twins=twins).save(tmp_path / "doubted.relmap")
+    pruned = prune_map(doubted.path, tmp_path / "thin.relmap", PruneOptions(max_loss=0.3))
+    assert pruned.twin_pairs == (1, 1) and names[0] not in pruned.gone
+    assert "twin pairs  1" in pruned_text(pruned)
 
 
 def test_a_dry_run_says_the_same_and_writes_nothing(dense: Map, tmp_path: Path) -> None:

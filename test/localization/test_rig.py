@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from relpose_ros.errors import CameraError, ImageError
+from relpose_ros.errors import CameraError, ImageError, MapError
 from relpose_ros.features.base import Features
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.covariance import nees, transform_pose_covariance
@@ -395,6 +395,22 @@ def test_a_rig_is_refused_that_is_none(point_world: Any) -> None:
     for mounts in (bent, mirrored, nowhere):
         with pytest.raises(CameraError, match="rotation matrices"):
             RigFrame(frames[:2], mounts)
+
+
+@pytest.mark.parametrize("cameras", [[0], [0, 1, 2]])
+def test_mounts_in_metres_are_refused_in_a_map_without_scale(
+    hall: Map, point_world: Any, cameras: list[int]
+) -> None:
+    """In its units a lever arm is any length: the pose of the base would be wrong, and certain."""
+    with pytest.raises(MapError, match=r"hall.*mounts are in metres, this map has no scale"):
+        Ride(point_world, Fed(replace(hall, metric=False)), 1).answer(cameras)
+
+
+def test_cameras_at_the_base_need_no_scale(hall: Map, point_world: Any) -> None:
+    turned = Rigid(MOUNTS.rotation, np.zeros((3, 3)))
+    ride = Ride(point_world, Fed(replace(hall, metric=False)), 1, turned)
+    assert off(ride.answer(), ride.base) < 0.02
+    assert off(ride.answer([2]), ride.base) < 0.02
 
 
 @pytest.mark.parametrize("stamp", [np.nan, np.inf])

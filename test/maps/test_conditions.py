@@ -55,7 +55,8 @@ def test_a_condition_comes_with_the_image_or_for_all(tmp_path: Path, given: str,
 
 
 def test_info_counts_them(two: Map) -> None:
-    assert two.info()["conditions"] == {UNNAMED: 8, "night": 8}
+    assert two.info()["conditions"] == ["", "night"]
+    assert two.info()["condition_counts"] == {UNNAMED: 8, "night": 8}
 
 
 def test_sightings_are_counted_as_they_are(point_map: Map) -> None:

@@ -17,13 +17,18 @@ import pytest
 
 from benchmarks.map_opening import synthetic_map
 from benchmarks.map_version_1 import write_version_1
+from relpose_ros.cli.main import main
+from relpose_ros.cli.map_field import condition_table
 from relpose_ros.errors import MapError
 from relpose_ros.localization.localizer import Localizer
 from relpose_ros.maps import storage, stored_index
 from relpose_ros.maps.blocks import BlockFile
 from relpose_ros.maps.bundle import Map
+from relpose_ros.maps.check import check_map
+from relpose_ros.maps.covisibility import Covisibility
 from relpose_ros.maps.hdf5 import fixed_text
 from relpose_ros.maps.leave_out import leave_out
+from relpose_ros.maps.redundancy import spare_references
 from relpose_ros.maps.rows import StoredFeatures, StoredRows
 from relpose_ros.maps.seal import seal
 from relpose_ros.maps.storage import read_map
@@ -121,6 +126,18 @@ def test_a_lazy_map_can_be_edited_and_saved(
     assert_equal_maps(*parts)
     again = lazy.save(large)  # over the file that it is read from
     assert_equal_maps(Map.open(large), again)
+
+
+def test_a_lazy_map_can_be_checked_and_viewed(large: Path, tmp_path: Path) -> None:
+    lazy, whole = read_map(large, True), read_map(large, False)
+    covariances: object = lazy.landmarks.covariances
+    assert isinstance(covariances, StoredRows)
+    assert check_map(lazy) == check_map(whole)
+    assert condition_table(lazy) == condition_table(whole)
+    np.testing.assert_array_equal(Covisibility.of(lazy).landmarks, Covisibility.of(whole).landmarks)
+    assert spare_references(lazy).all.tolist() == spare_references(whole).all.tolist()
+    assert main(["map", "view", str(large), "--out", str(tmp_path / "town.html")]) == 0
+    assert (tmp_path / "town.html").stat().st_size > 1000
 
 
 def test_opening_reads_little(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,31 @@ def test_blind_references_go_and_do_not_stand_for_others() -> None:
     assert spare.useless.tolist() == [3, 4] and len(spare.redundant) == 1
 
 
+@pytest.mark.parametrize("landmarks", [20, 3])
+def test_a_place_that_looks_like_another_stays_doubted(landmarks: int) -> None:
+    """The only pair of twins stays, also where its references see too little to be of use."""
+    here, there = Rigid.identity(), Rigid.from_rotation_vector([0, 0, 0], [50.0, 0, 0])
+    seen = [list(range(landmarks))] * 4, [list(range(20, 20 + landmarks))] * 4
+    made = made_map([*seen[0], *seen[1]], [here] * 4 + [there] * 4)
+    gone = spare_references(made).all.tolist()
+    assert {0, 4} <= set(gone), "without twins"
+    doubted = replace(made, twins=np.array([[0, 4]], np.int32))
+    vars(doubted)["depth"] = 4.0
+    fewer = spare_references(doubted).all.tolist()
+    assert {0, 4}.isdisjoint(fewer) and len(fewer) >= len(gone) - 2
+
+
+def test_twins_go_where_near_views_have_the_same_pair() -> None:
+    here, there = Rigid.identity(), Rigid.from_rotation_vector([0, 0, 0], [50.0, 0, 0])
+    made = made_map([list(range(20))] * 4 + [list(range(20, 40))] * 4, [here] * 4 + [there] * 4)
+    pairs = np.array([[i, j] for i in range(4) for j in range(4, 8)], np.int32)
+    doubted = replace(made, twins=pairs)
+    vars(doubted)["depth"] = 4.0
+    gone = spare_references(doubted).all.tolist()
+    assert gone == spare_references(made).all.tolist() and len(gone) == 4
+    assert not set(gone) >= {0, 1, 2, 3} and not set(gone) >= {4, 5, 6, 7}
+
+
 def test_two_stay_of_a_map_without_landmarks() -> None:
     made = made_map([[], [], []], [Rigid.identity()] * 3)
     assert len(spare_references(made).all) == 1

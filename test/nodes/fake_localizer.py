@@ -4,8 +4,9 @@
 Kinds: `good` (localized at (1, 2, 3)), `there` (the same, of another map, at (4, 5, 6)), `lost` (never
 localized), `nan` (a pose that is not finite), `raises` (an unexpected error in every frame), `cold` (an error
 already in the frame to warm up with), `busy` (good, but it computes instead of sleeping), `vague` (good, with
-a wide covariance), `slow` (good, but loading takes `seconds`, not a frame). It sleeps `seconds` a frame, but
-not when it warms up, and its map takes `megabytes`.
+a wide covariance), `driven` (good, and a tenth of the grey level is x in metres), `slow` (good, but loading
+takes `seconds`, not a frame). It sleeps `seconds` a frame, but not when it warms up, and its map takes
+`megabytes`.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ class FakeLocalizer:
         pose = Rigid(POSE.rotation, np.full(3, np.nan)) if self.kind == "nan" else POSE
         if self.kind == "there":
             pose = Rigid(POSE.rotation, np.array([4.0, 5.0, 6.0]))
+        if self.kind == "driven":
+            pose = Rigid(POSE.rotation, np.array([0.1 * float(frame.image.mean()), 2.0, 3.0]))
         covariance = 1e4 * COVARIANCE if self.kind == "vague" else COVARIANCE
         return Localization(
             State.LOCALIZED, "", pose, covariance, 0.9, "structure", 40, ("a",), {"total": 1.5},
@@ -69,7 +72,7 @@ def load(settings: dict[str, Any]) -> Any:
 
     kind, *numbers = settings["map"].rsplit("/", 1)[-1].split(",")
     seconds, megabytes = (*map(float, numbers), 0.0, 0.0)[:2]
-    if kind not in ("good", "there", "lost", "nan", "raises", "cold", "busy", "vague", "slow"):
+    if kind not in ("good", "there", "lost", "nan", "raises", "cold", "busy", "vague", "driven", "slow"):
         raise MapError(f"{settings['map']}: no such map")
     if kind == "slow":
         time.sleep(seconds)

@@ -60,6 +60,9 @@ def test_arguments_become_parameters_of_their_types(load):
     assert out["use_sim_time"] is False
     assert "base_from_camera" not in module.node_parameters(given(module, map="m"))
     assert module.node_parameters(given(module, map="m", base_frame_id="none"))["base_frame_id"] == ""
+    assert out["odom_frame_id"] == "odom" and out["tf_broadcast"] is True
+    alone = module.node_parameters(given(module, map="m", odom_frame_id="none", tf_broadcast="false"))
+    assert alone["odom_frame_id"] == "" and alone["tf_broadcast"] is False
     assert "features.pruner" not in module.node_parameters(given(module, map="m"))
     pruned = module.node_parameters(given(module, map="m", pruner="net.safetensors"))
     assert pruned["features.pruner"] == str(Path.cwd() / "net.safetensors")

@@ -23,6 +23,7 @@ from relpose_ros.nodes.mount import open_mount
 from relpose_ros.nodes.results import result_message, truthful
 from relpose_ros.nodes.stamps import StampCheck
 from relpose_ros.nodes.transform_buffer import TransformError
+from relpose_ros.nodes.transforms import SharedTransforms
 from relpose_ros.nodes.worker import NewestWorker
 from relpose_ros.types import Localization, State
 
@@ -207,6 +208,9 @@ class TestTruth:
             {"map_from_camera": Rigid(np.eye(3), np.array([np.nan, 0, 0]))},
             {"covariance": np.full((6, 6), np.inf)},
             {"covariance": -np.eye(6)},
+            {"covariance": np.full((6, 6), 2.0) - np.eye(6)},
+            {"covariance": np.ones((6, 6))},
+            {"covariance": np.triu(np.ones((6, 6))) + np.eye(6)},
             {"covariance": None},
             {"map_from_camera": None},
             {"confidence": float("nan")},
@@ -285,11 +289,11 @@ def tf2(monkeypatch):
 
 class TestTf2:
     def test_it_is_used_where_it_is(self, tf2):
-        mount = open_mount(None, "base_link", [], 0.0)
+        mount = open_mount(SharedTransforms(None), "base_link", [], 0.0)
         assert np.allclose(mount.base_from_camera("/camera", Time(sec=5)).translation, [3, 0, 0])
 
     def test_its_errors_become_ours(self, tf2):
-        mount = open_mount(None, "base_link", [], 0.05)
+        mount = open_mount(SharedTransforms(None), "base_link", [], 0.05)
         for problem in (tf2.TransformException("unconnected"), tf2.ExtrapolationException("too new")):
             mount._source._buffer.problem = problem
             with pytest.raises(TransformError, match=f"{problem}.*base_from_camera"):
@@ -297,4 +301,4 @@ class TestTf2:
 
     def test_an_image_without_frame(self, tf2):
         with pytest.raises(TransformError, match="frame_id"):
-            open_mount(None, "base_link", [], 0.0).base_from_camera("", Time(sec=5))
+            open_mount(SharedTransforms(None), "base_link", [], 0.0).base_from_camera("", Time(sec=5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from relpose_ros.nodes.messages import time_message
 from relpose_ros.nodes.node_process import NodeProcess
 from relpose_ros.nodes.spinning import spinning_node
 
+sys.path.append(str(Path(__file__).parent))  # driving_robot
 FAKE = str(Path(__file__).parents[1] / "nodes" / "fake_localizer_node.py")
 DISCOVERY = 20.0
 START_NS = 1_700_000_000_000_000_000

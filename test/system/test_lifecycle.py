@@ -160,16 +160,17 @@ def test_the_bond_is_kept_while_active_and_while_a_frame_is_in_work(managed, pro
     before = len(heard)
     wait_for(lambda: len(heard) > before + 10)
     assert not probe.results
-    cut = ros.create_publisher(String, f"{probe.namespace}/bond_cut", 1)
-    wait_for(cut.get_subscription_count)
-    cut.publish(String())
+    sister = ros.create_publisher(String, f"{probe.namespace}/bond_sister", 10)
+    wait_for(sister.get_subscription_count)
+    for word in ("alive", "dead"):
+        sister.publish(String(data=word))
     wait_for(lambda: "the bond with the lifecycle manager is broken" in process.output())
     assert change("deactivate")
     wait_for(lambda: heard[-1] == "localizer 0.05 4 dead")
     assert process.output().count("is broken") == 1
     assert change("activate") and process.stop() == 0, process.output()
     assert "Traceback" not in process.output()
-    ros.destroy_publisher(cut)
+    ros.destroy_publisher(sister)
     ros.destroy_subscription(bond)
 
 

@@ -27,7 +27,8 @@ Images are warped to one pinhole camera (--size, --field): no distortion, the sa
 black where an image does not reach. --short-side keeps each camera, as published.
 
 Splits: whole sources where there are at least as many as splits (--divide auto): that measures scenes never
-seen. Else each source is divided: its training images query each other, those of val and of its own query
+seen, but for worlds of simulate:office, which share walls and drives; simulate:corridor has others. Else
+each source is divided: its training images query each other, those of val and of its own query
 split (which become test) query them, as in the published experiments. The same command again takes up a run
 that was interrupted. Published graphs (data_*.pt in a folder or a .tar) are converted, without unpickling."""
 

@@ -4,12 +4,13 @@ A pickle is a program for a machine that can call anything it can import. `pickl
 restricted `find_class` would stop that, but would still run NumPy's `_reconstruct` and `__setstate__`
 on whatever state the file brings, which are not hardened against lies about types and sizes. So this is
 another machine: `pickletools.genops` takes the program apart (it executes nothing), and the two dozen
-opcodes that plain data and arrays need are carried out here. The few names that NumPy's pickles mention
-(`pickled_numpy.NAMES`) are recognised, never imported. Anything else in the file ends in DatasetError.
+opcodes that plain data and arrays need are carried out here. The few names that pickled arrays and paths
+mention (`pickled_numpy.NAMES`) are recognised, never imported. Anything else ends in DatasetError.
 
 Read: dict (keys str or int), list, tuple, str, bytes, int, float, bool, None, NumPy arrays and scalars of
-numbers, and arrays of objects of these; protocols 2 to 4, written by Python 3. Not read: sets, classes,
-arrays of text, structures or dates, and a list or dict that is referred to twice (or contains itself).
+numbers, paths of pathlib (as text with /), and arrays of objects of these; protocols 2 to 4, written by
+Python 3. Not read: sets, classes, arrays of text, structures or dates, and a list or dict that is referred
+to twice (or contains itself).
 """
 
 from __future__ import annotations

@@ -6,18 +6,21 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 _MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
+_PATHS = ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
 NAMES = {
     **{(module, name): name for module in _MULTIARRAY for name in ("_reconstruct", "scalar")},
     ("numpy", "ndarray"): "ndarray",
     ("numpy", "dtype"): "dtype",
     ("_codecs", "encode"): "encode",
     ("__builtin__", "bytes"): "bytes",
+    **{(module, name): "path" for module in ("pathlib", "pathlib._local") for name in _PATHS},
 }
 """(module, name) in a pickle -> what we do instead of importing it."""
 
@@ -31,7 +34,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Name:
-    """One of the names that NumPy's pickles mention: a value of `NAMES`."""
+    """One of the names that are known: a value of `NAMES`."""
 
     name: str
 
@@ -147,11 +150,19 @@ def _make_no_bytes(arguments: tuple[Any, ...]) -> bytes:
     return b""
 
 
+def _make_path(arguments: tuple[Any, ...]) -> str:
+    """PosixPath("a", "b"): as text, a/b."""
+    if not all(isinstance(part, str) for part in arguments):
+        raise RefusedError("a path of what is no text")
+    return str(PurePosixPath(*arguments))
+
+
 CALLS: dict[str, Callable[[tuple[Any, ...]], Any]] = {
     "_reconstruct": _make_shell,
     "dtype": _make_type,
     "scalar": _make_scalar,
     "encode": _make_bytes,
     "bytes": _make_no_bytes,
+    "path": _make_path,
 }
 """What we do for a call of a name (a value of `NAMES`) with its arguments."""

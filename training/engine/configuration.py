@@ -127,6 +127,22 @@ def config_hash(config: EngineConfig) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def check_used(
+    config: EngineConfig, key: str, chosen: Sequence[str], users: Mapping[str, Sequence[str]]
+) -> None:
+    """Raises ConfigurationError for a setting that nothing `chosen` uses, and that would be ignored.
+
+    `users`: setting -> the values of `key` that use it; the last of `chosen` is the one that messages name.
+    """
+    unset = {field.name: field.default for field in fields(config)}
+    for name, takers in users.items():
+        if not set(chosen) & set(takers) and getattr(config, name) != unset[name]:
+            raise ConfigurationError(
+                f"{name} is no setting of {key}={chosen[-1]}, but of: {', '.join(takers)}; leave it out "
+                f"(or {name}={json.dumps(unset[name])})"
+            )
+
+
 def describe_config(cls: type[EngineConfig]) -> list[tuple[str, str, str]]:
     """Rows (key=default, kind, help) of every field."""
     properties = _properties(cls)

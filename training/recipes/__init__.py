@@ -21,5 +21,6 @@ TESTS: dict[str, str] = {
     "atloc": "relpose_training.recipes.atloc.command",
     "matcher": "relpose_training.recipes.matcher.command",
     "retrieval": "relpose_training.recipes.retrieval.command",
+    "relpose_gnn": "relpose_training.recipes.relpose_gnn.command",
 }
 """Name -> module with HELP, EXAMPLES, `add_arguments(parser)` and `run(args)`: `relpose test NAME`."""

@@ -13,6 +13,9 @@ from relpose_ros.types import Localization, State
 NO_POSE = "no_pose"
 """Stands for what became of a frame that the localizer could not place."""
 
+BAD_FIX = "bad_fix"
+"""Stands for what became of an answer whose numbers are no fix, as `Fix` judges."""
+
 
 class CameraTracker:
     """A PoseTracker whose base is the camera."""
@@ -26,7 +29,7 @@ class CameraTracker:
         self.tracker.odometry(stamp, odom_from_camera)
 
     def frame(self, stamp: float, answer: Localization) -> tuple[str, Localization]:
-        """What became of a localized frame (a `Kind`, or `NO_POSE`), and what is published at its stamp."""
+        """What became of a localized frame (a `Kind`, `NO_POSE` or `BAD_FIX`), and what is published then."""
         kind = self._offered(stamp, answer)
         pose = self.tracker.pose(stamp)
         kept = replace(answer, map_from_camera=None, covariance=None, confidence=0.0, matches=None)
@@ -42,7 +45,10 @@ class CameraTracker:
     def _offered(self, stamp: float, answer: Localization) -> str:
         if answer.map_from_camera is None or answer.covariance is None:
             return NO_POSE
-        fix = Fix(stamp, answer.map_from_camera, answer.covariance, answer.confidence, answer.state)
+        try:
+            fix = Fix(stamp, answer.map_from_camera, answer.covariance, answer.confidence, answer.state)
+        except ValueError:
+            return BAD_FIX
         decision = self.tracker.fix(fix)
         if decision.used:
             self._confidence = answer.confidence

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from relpose_ros.geometry.covariance import checked_covariance
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.types import State
 
@@ -34,17 +35,3 @@ class Fix:
         if not np.isfinite([self.stamp, self.confidence, *self.map_from_base.matrix.ravel()]).all():
             raise ValueError("expected a fix of finite numbers, got NaN or infinity")
         object.__setattr__(self, "covariance", checked_covariance(self.covariance))
-
-
-def checked_covariance(covariance: Array) -> Array:
-    """The covariance (6, 6), made exactly symmetric. Raises ValueError for anything that is none."""
-    matrix = np.asarray(covariance, float)
-    if matrix.shape != (6, 6) or not np.isfinite(matrix).all():
-        raise ValueError(f"expected a finite covariance (6, 6), got {matrix.shape}")
-    deviation = np.sqrt(np.maximum(np.diag(matrix), 0.0))
-    if (deviation <= 0).any():
-        raise ValueError("expected a covariance with positive variances, got a variance of 0 or less")
-    correlation = matrix / np.outer(deviation, deviation)
-    if np.abs(correlation - correlation.T).max() > 1e-6 or np.linalg.eigvalsh(correlation)[0] <= 0:
-        raise ValueError("expected a symmetric, positive definite covariance, got one that is not")
-    return np.asarray(0.5 * (matrix + matrix.T))

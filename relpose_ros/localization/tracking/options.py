@@ -24,8 +24,9 @@ class TrackerOptions:
     Fixes: one is judged by chi-square at `gate_probability`; `correlation_seconds`: time after which 1/e of
     the variance of two fixes is in common; `common_share`: at least this share always is, so that no number
     of fixes is believed further than one fix's covariance times it. `min_consistent_fixes` that agree with
-    each other start a track; `kidnap_fixes` that agree with each other and not with the track, over at least
-    `kidnap_seconds`, move it. `use_degraded`: fixes that are only `degraded` may start and move one too.
+    each other start a track, over at least `start_seconds` unless one is enough; `kidnap_fixes` that agree
+    with each other and not with the track, over at least `kidnap_seconds`, move it. `use_degraded`: fixes
+    that are only `degraded` may start and move one too.
 
     States of the answer: `degraded` from `degraded_seconds` without a fix, or one standard deviation of
     `degraded_metres` or `degraded_radians`; unlocalized from `lost_metres` or `lost_radians`, which also
@@ -50,6 +51,7 @@ class TrackerOptions:
     correlation_seconds: float = 1.0
     common_share: float = 0.5
     min_consistent_fixes: int = 2
+    start_seconds: float = 0.2
     kidnap_fixes: int = 5
     kidnap_seconds: float = 0.5
     use_degraded: bool = False

@@ -58,6 +58,11 @@ class Track:
         """Stamp of the newest fix in it."""
         return max(self.fixed)
 
+    @property
+    def lasted(self) -> float:
+        """Seconds that its fixes span, to the microsecond: stamps since 1970 are no finer."""
+        return round(self.last_fix - self.began, 6)
+
     def unshared(self, options: TrackerOptions) -> Array:
         """The part of the covariance (6, 6) that is odometry's."""
         scale = np.array([options.scale_metres, options.scale_radians]) ** 2

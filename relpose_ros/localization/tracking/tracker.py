@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from relpose_ros.geometry.covariance import checked_covariance
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.localization.tracking.answers import Decision, Kind, TrackedPose
 from relpose_ros.localization.tracking.challengers import Challengers, Move
-from relpose_ros.localization.tracking.fix import Fix, checked_covariance
+from relpose_ros.localization.tracking.fix import Fix
 from relpose_ros.localization.tracking.fusion import fused, gate, share_in_common, squared_distance
 from relpose_ros.localization.tracking.odometry_buffer import Arrival, OdometryBuffer
 from relpose_ros.localization.tracking.options import TrackerOptions
@@ -165,9 +166,8 @@ class PoseTracker:
         """A fix that disagrees: followed when it is the last of enough that agree with each other."""
         rival = self._challengers.add(fix, self._carried)
         options = self.options
-        lasted = rival.last_fix - rival.began
-        if rival.count < options.kidnap_fixes or lasted < options.kidnap_seconds:
-            reason = f"{words}; {rival.count} of {options.kidnap_fixes} such fixes over {lasted:.1f} s"
+        if rival.count < options.kidnap_fixes or rival.lasted < options.kidnap_seconds:
+            reason = f"{words}; {rival.count} of {options.kidnap_fixes} such fixes over {rival.lasted:.1f} s"
             return Decision(kind, float(np.sqrt(squared)), reason)
         return self._follow(
             Kind.KIDNAPPED, rival, squared, f"{rival.count} fixes agree with each other; {words}"
@@ -176,10 +176,8 @@ class PoseTracker:
     def _from_nothing(self, fix: Track) -> Decision:
         found = self._challengers.add(fix, self._carried)
         wanted = self.options.min_consistent_fixes
-        if found.count < wanted:
-            return Decision(
-                Kind.PENDING, reason=f"{found.count} of {wanted} fixes that agree with each other"
-            )
+        if found.count < wanted or (wanted > 1 and found.lasted < self.options.start_seconds):
+            return Decision(Kind.PENDING, reason=self._waiting_for(found))
         return self._follow(Kind.FIRST, found, float("nan"), f"{found.count} fixes agree with each other")
 
     def _follow(self, kind: Kind, track: Track, squared: float, reason: str = "") -> Decision:
@@ -209,8 +207,13 @@ class PoseTracker:
         if self._prior is not None or self._hint is not None:
             return "an initial pose was given and no fix has agreed with it yet"
         if (found := self._challengers.strongest) is not None:
-            return f"{found.count} of {self.options.min_consistent_fixes} fixes that agree with each other"
+            return self._waiting_for(found)
         return "there has been no fix yet"
+
+    def _waiting_for(self, found: Track) -> str:
+        options = self.options
+        count = f"{found.count} of {options.min_consistent_fixes} fixes that agree with each other"
+        return f"{count}, over {found.lasted:.2f} of {options.start_seconds:g} s"
 
     def _believed(self, stamp: float) -> Track | None:
         """The track at `stamp`, or where it is if that is later; a track that is lost ends."""

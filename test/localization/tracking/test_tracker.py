@@ -72,6 +72,15 @@ def test_several_fixes_that_agree_are_needed_where_so_set():
     assert tracker.fix(fix(0.3)).kind is Kind.FIRST
 
 
+def test_one_glance_starts_no_track():
+    tracker = rolling(TrackerOptions(min_consistent_fixes=2))
+    assert {tracker.fix(fix(0.3 + 0.033 * i)).kind for i in range(6)} == {Kind.PENDING}
+    assert "6 of 2" in tracker.missing(1.0) and "0.17 of 0.2 s" in tracker.missing(1.0)
+    assert tracker.fix(fix(0.5)).kind is Kind.FIRST
+    at_once = rolling(TrackerOptions(min_consistent_fixes=2, start_seconds=0.0))
+    assert [at_once.fix(fix(s)).kind for s in (0.3, 0.333)] == [Kind.PENDING, Kind.FIRST]
+
+
 def test_a_wrong_fix_among_the_first_does_no_harm():
     tracker = rolling(TrackerOptions(min_consistent_fixes=3))
     kinds = [tracker.fix(fix(s, y)).kind for s, y in [(0.1, 0), (0.2, 4), (0.3, 0), (0.4, -4), (0.5, 0)]]

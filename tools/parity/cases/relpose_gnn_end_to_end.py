@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from torch import Tensor
 from relpose_ros.datasets.base import PosedImage
 from relpose_ros.datasets.colour_statistics import SEVEN_SCENES
 from relpose_ros.datasets.seven_scenes import DEPTH_CAMERA
-from relpose_ros.geometry.neighbour_poses import pose_from_first_neighbour
 from relpose_ros.geometry.pose_vectors import PoseVectors
 from relpose_ros.geometry.relative_vectors import VectorDifference
 from relpose_ros.geometry.rigid import Rigid
@@ -30,6 +29,13 @@ from relpose_training.data.graph_dataset import GraphScenes, GraphSplit
 from relpose_training.data.graph_parts import GraphSetOptions, store_scene
 from relpose_training.data.graph_roles import Roles
 from relpose_training.data.graphs import GraphOptions
+from relpose_training.recipes.relpose_gnn.examination import examined_graphs
+from relpose_training.recipes.relpose_gnn.predictions import assembled
+from relpose_training.recipes.relpose_gnn.published_predictions import (
+    Predictions,
+    read_predictions,
+    write_predictions,
+)
 from tools.parity.case import Deviation, deviation, exact, golden, load, path_of
 from tools.parity.cases.relpose_gnn import SYSTEM, close, lean_release, network, rule
 from tools.parity.cases.relpose_gnn_toy import toy
@@ -61,7 +67,9 @@ def graphs(split: str) -> GraphScenes:
     file = scratch() / f"{split}.h5"
     heads = SEVEN_SCENES["heads"]
     scene = store_scene(file, images, pixels, Roles(references, queries), similarity, options, heads)
-    set_of_one = GraphSplit(scratch(), split, ("heads",), (scene,), options.input, {})
+    set_of_one = GraphSplit(
+        scratch(), split, ("heads",), (scene,), options.input, {"scenes": [{"metric": True}]}
+    )
     return GraphScenes(set_of_one, OPTIONS, VectorDifference(VECTORS), fixed=True)
 
 
@@ -139,12 +147,6 @@ def _graph_case(split: str) -> Iterator[Deviation]:
     yield deviation("edge_attr", -pairs[source, target], g["edge_attr0"], 1e-6)
     yield exact("edges", full_edges(1, 8, torch.device("cpu"))[0].numpy(), g["edge_index"])
     yield exact("complete", g["complete"].tolist(), [len(n) == 8 for n in vectors])
-
-
-def _pose(node: tuple[str, int]) -> Rigid:
-    pose = posed(node[0])[node[1]].map_from_camera
-    assert pose is not None
-    return pose
 
 
 def _order(ours: NDArray[Any], theirs: NDArray[Any]) -> list[int]:
@@ -239,26 +241,32 @@ def predictions() -> Iterator[Deviation]:
         yield close(f"{key} absolute", absolute, g[f"{key}|pred_abs"])
 
 
-@golden(SYSTEM, "test set: absolute poses and medians from relative poses", "e2e_test.npz")
+@golden(SYSTEM, "test set: absolute poses, medians and file names from relative poses", "e2e_test.npz")
 def absolute_poses() -> Iterator[Deviation]:
     g = load(SYSTEM, "e2e_test.npz")
     for key in RUNS:
-        run = {name: g[f"{key}|{name}"] for name in ("pred_rel", "edge_index", "rel_path")}
-        found = [
-            pose_from_first_neighbour(edges, relative, _graph_poses(i), VectorDifference(VECTORS))
-            for i, (edges, relative) in enumerate(zip(run["edge_index"], run["pred_rel"], strict=True))
-        ]
-        ours, truth = Rigid.stack(found), Rigid.stack([_pose(("test", i)) for i in range(6)])
-        for name, pose in (("abs", ours), ("targ", truth)):
-            quaternion = np.asarray(g[f"{key}|{name}_q"])[:, [1, 2, 3, 0]]
-            reference = Rigid.from_quaternion(quaternion, g[f"{key}|{name}_t"])
-            yield deviation(f"{key} {name}", pose.matrix, reference.matrix, 1e-5)
-        names = [f"heads/{image.name}" for image in posed("test")]
-        yield exact(f"{key} images", names, run["rel_path"].tolist())
-        metres, radians = ours.distance_to(truth)
-        medians = f"{np.median(metres):.2f}_{np.median(np.degrees(radians)):.1f}.npz"
-        yield exact(f"{key} medians", medians, str(g[f"{key}|file"]).split("__")[1])
+        run = {name.split("|")[1]: values for name, values in g.items() if name.startswith(f"{key}|")}
+        weights = str(run["file"]).split("_heads__")[0]
+        arrays = {"edges": run["edge_index"], "relative": run["pred_rel"]}
+        tested = examined_graphs(assembled(graphs("test"), arrays), graphs("test"))
+        (ours,) = tested.published(weights)
+        for name, poses in (("abs", ours.found), ("targ", ours.true)):
+            quaternion = np.asarray(run[f"{name}_q"])[:, [1, 2, 3, 0]]
+            reference = Rigid.from_quaternion(quaternion, run[f"{name}_t"])
+            yield deviation(f"{key} {name}", poses.matrix, reference.matrix, 1e-5)
+        yield exact(f"{key} images", list(ours.names), run["rel_path"].tolist())
+        yield exact(f"{key} file", ours.file_name, str(run["file"]))
+        yield from _scored(key, ours, run)
 
 
-def _graph_poses(index: int) -> Rigid:
-    return Rigid.stack([_pose(node) for node in nodes_of("test", index)])
+def _scored(key: str, ours: Predictions, run: dict[str, Any]) -> Iterator[Deviation]:
+    """The original's file, with its pickled paths, and ours, both read again."""
+    theirs = scratch() / str(run["file"])
+    paths = np.array([PurePosixPath(name) for name in run["rel_path"].tolist()], object)
+    np.savez(theirs, rel_path=paths, **{name: run[name] for name in ("abs_t", "abs_q", "targ_t", "targ_q")})
+    written = write_predictions(scratch() / "ours", ours)
+    for name, file in (("published", theirs), ("written", written)):
+        read = read_predictions(file)
+        yield exact(f"{key} {name} images", list(read.names), run["rel_path"].tolist())
+        yield exact(f"{key} {name} file", read.file_name, str(run["file"]))
+        yield exact(f"{key} {name} medians", read.medians, read.named)

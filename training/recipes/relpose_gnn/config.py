@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,13 +12,33 @@ from pydantic.dataclasses import dataclass
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.geometry.pose_vectors import CAMBRIDGE
 from relpose_ros.geometry.relative_vectors import InSourceFrame, RelativeVectors, VectorDifference
-from relpose_training.engine.configuration import STRICT, EngineConfig, Positive, Share
+from relpose_training.engine.configuration import STRICT, EngineConfig, Positive, Share, check_used
 
 CONVENTIONS: dict[str, RelativeVectors] = {
     "source_frame": InSourceFrame(),
     "vector_difference": VectorDifference(),
     "vector_difference_cambridge": VectorDifference(CAMBRIDGE),
 }
+
+ROBOT = ("robot",)
+OF_NETWORKS: Mapping[str, tuple[str, ...]] = {
+    "rounds": ("robot", "release", "r3", "r2"),
+    "cell": ROBOT,
+    "channels": ROBOT,
+    "keys": ROBOT,
+    "values": ROBOT,
+}
+"""Settings that some networks alone use -> these networks."""
+
+OF_LOSSES: Mapping[str, tuple[str, ...]] = {
+    "beta": ("laplace", "gaussian"),
+    "translation_weight": ("l1",),
+    "rotation_weight": ("l1",),
+}
+"""Settings that some losses alone use -> these losses."""
+
+OF_DRAWN: Mapping[str, tuple[str, ...]] = {"halving": ("false",)}
+"""Settings that mean nothing to references drawn once -> the values of `fixed` that use them."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -37,7 +58,8 @@ class RelposeGnnConfig(EngineConfig):
     dimension: Positive | None = None
     """Numbers of a node and of an edge; unset: the network's own."""
     rounds: Positive | None = None
-    """Of message passing; unset: the network's own. The published networks have the same weights in all."""
+    """Of message passing; unset: the network's own. The published networks have the same weights in all, but
+    r1, whose rounds are its two layers."""
     nearest: Annotated[int, Field(ge=0)] | None = None
     """Edges from so many nearest nodes in feature space, 0 for all edges; unset: the network's own."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -69,7 +91,8 @@ class RelposeGnnConfig(EngineConfig):
     neighbours: Positive = 7
     """References of a query in a graph."""
     period: Positive = 5
-    """Every so many-th of a ranking is taken: pictures that are nearly the same say nothing new."""
+    """Every so many-th of a ranking is taken: pictures that are nearly the same say nothing new. A robot that
+    uses the checkpoint does so too, also where training had fixed=true."""
     halving: bool = True
     """Training drops half of each ranking at random first, another half each time."""
     shuffle: bool = True
@@ -95,6 +118,9 @@ class RelposeGnnConfig(EngineConfig):
     """Of the weights: what the licence of the data allows."""
 
     def __post_init__(self) -> None:
+        check_used(self, "network", (self.network,), OF_NETWORKS)
+        check_used(self, "loss", (self.loss,), OF_LOSSES)
+        check_used(self, "fixed", (str(self.fixed).lower(),), OF_DRAWN)
         if self.only and self.leave_out:
             raise ConfigurationError("only and leave_out both say which scenes: give one")
         if self.loss != "l1" and self.convention != "source_frame":

@@ -23,7 +23,12 @@ from relpose_training.recipes.relpose_gnn.config import RelposeGnnConfig
 from relpose_training.recipes.relpose_gnn.graphs import chosen_split, training_graphs, validation_graphs
 from relpose_training.recipes.relpose_gnn.module import RelposeGnnModule
 from relpose_training.recipes.relpose_gnn.predictions import assembled
-from relpose_training.recipes.relpose_gnn.scores import constant_nll, edge_scores, pose_errors
+from relpose_training.recipes.relpose_gnn.scores import (
+    constant_nll,
+    edge_scores,
+    pose_errors,
+    weighted_errors,
+)
 
 
 class RelposeGnnRecipe(Recipe[RelposeGnnConfig]):
@@ -64,6 +69,7 @@ class RelposeGnnRecipe(Recipe[RelposeGnnConfig]):
         graphs = assembled(data, score_all(self.config, module, data, size, device))
         scores = pose_errors(graphs, self.config.relative_vectors, first=self.config.compat)
         if self.config.loss != "l1":
+            scores |= weighted_errors(graphs, self.config.relative_vectors)
             scores |= edge_scores(graphs, self.config.loss)
         everyone = device.gather({name: values.tolist() for name, values in scores.items()})
         return self.summarise(
@@ -72,7 +78,7 @@ class RelposeGnnRecipe(Recipe[RelposeGnnConfig]):
 
     def summarise(self, scores: Scores) -> dict[str, float]:
         """Medians of the fused poses, and of standing where the best reference stands. With an uncertainty
-        also `nll` of the edges into queries, beside that of the best constant."""
+        also those of poses fused by it, and `nll` of edges."""
         found = {
             "median_translation_m": _median(scores["translation"]),
             "median_rotation_deg": _median(scores["rotation"]),
@@ -80,8 +86,22 @@ class RelposeGnnRecipe(Recipe[RelposeGnnConfig]):
             "nearest_rotation_deg": _median(scores["nearest_rotation"]),
         }
         if self.config.loss != "l1" and len(scores["nll"]):
-            found["nll"] = float(scores["nll"].mean())
-            found["nll_constant"] = constant_nll(np.asarray(scores["truth"], float), self.config.loss)
+            found["weighted_translation_m"] = _median(scores["weighted_translation"])
+            found["weighted_rotation_deg"] = _median(scores["weighted_rotation"])
+            found |= self._likelihoods(scores)
+        return found
+
+    def _likelihoods(self, scores: Scores) -> dict[str, float]:
+        """`nll` of all edges into queries, and `nll_first` of those from the best references, where there
+        are any (edges from nearest nodes), each beside that of the best constant."""
+        assert self.config.loss != "l1"
+        nll, truth = scores["nll"], np.asarray(scores["truth"], float)
+        first = np.asarray(scores["first"], bool)
+        found = {}
+        for name, chosen in (("nll", np.ones(len(nll), bool)), ("nll_first", first)):
+            if chosen.any():
+                found[name] = float(nll[chosen].mean())
+                found[f"{name}_constant"] = constant_nll(truth[chosen], self.config.loss)
         return found
 
     def checkpoint(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from relpose_ros.geometry.relative_vectors import RelativeVectors
 from relpose_training.losses.relative_pose_nll import Distribution, relative_pose_nll
+from relpose_training.recipes.relpose_gnn.aggregation import WEIGHTED, answer, finite_edges
 from relpose_training.recipes.relpose_gnn.predictions import PredictedGraph
 
 Array = NDArray[np.float64]
@@ -36,9 +37,27 @@ def pose_errors(
     }
 
 
+def weighted_errors(graphs: Sequence[PredictedGraph], convention: RelativeVectors) -> dict[str, Array]:
+    """Of each graph (N,): `weighted_translation` and `weighted_rotation`, metres and degrees, of the pose
+    that its edges give weighted by their covariances, as on a robot; infinite where none of them is finite.
+
+    Raises ValueError for predictions without an uncertainty.
+    """
+    rows = []
+    for graph in graphs:
+        pose = answer(finite_edges(graph), convention).poses.get(WEIGHTED)
+        if pose is None:
+            raise ValueError("expected predictions with an uncertainty, got some without")
+        known = np.isfinite(pose.translation).all()
+        rows.append(graph.truth.distance_to(pose) if known else (np.inf, np.inf))
+    far, turned = np.asarray(rows, float).reshape(-1, 2).T
+    return {"weighted_translation": far, "weighted_rotation": np.degrees(turned)}
+
+
 def edge_scores(graphs: Sequence[PredictedGraph], distribution: Distribution) -> dict[str, Array]:
-    """Of edges into queries: `nll` (M,), as `relative_pose_nll`, and `truth` (M, 6), what they should say."""
-    nll, truth = [np.zeros(0)], [np.zeros((0, 6))]
+    """Of edges into queries: `nll` (M,), as `relative_pose_nll`, `truth` (M, 6), what they should say, and
+    `first` (M,) bool, whether they come from the best reference."""
+    nll, truth, first = [np.zeros(0)], [np.zeros((0, 6))], [np.zeros(0, bool)]
     for graph in graphs:
         if graph.log_variance is None:
             raise ValueError("expected predictions with an uncertainty, got some without")
@@ -46,7 +65,8 @@ def edge_scores(graphs: Sequence[PredictedGraph], distribution: Distribution) ->
         told, sure, wanted = (torch.from_numpy(v[chosen]) for v in (graph.relative, graph.log_variance, true))
         nll.append(relative_pose_nll(told, sure, wanted, distribution).numpy())
         truth.append(true[chosen])
-    return {"nll": np.concatenate(nll), "truth": np.concatenate(truth)}
+        first.append(graph.edges[0, chosen] == 1)
+    return {"nll": np.concatenate(nll), "truth": np.concatenate(truth), "first": np.concatenate(first)}
 
 
 def constant_nll(truth: Array, distribution: Distribution) -> float:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +10,15 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from relpose_ros.errors import ConfigurationError
-from relpose_training.engine.configuration import STRICT, Count, EngineConfig, Positive, Rate, Share
+from relpose_training.engine.configuration import (
+    STRICT,
+    Count,
+    EngineConfig,
+    Positive,
+    Rate,
+    Share,
+    check_used,
+)
 
 NetworkName = Literal["netvlad_vgg16", "mobile", "mobile_netvlad"]
 
@@ -141,9 +147,9 @@ class RetrievalConfig(EngineConfig):
     """Of the weights: what the licence of the data allows."""
 
     def __post_init__(self) -> None:
-        self._check_used("network", (self.network,), OF_NETWORKS)
+        check_used(self, "network", (self.network,), OF_NETWORKS)
         losses = (self.loss, f"sfrs with hard={self.hard}") if self.loss == "sfrs" else (self.loss,)
-        self._check_used("loss", losses, OF_LOSSES)
+        check_used(self, "loss", losses, OF_LOSSES)
         if self.train_from not in (None, "full") and self.start_from is None:
             raise ConfigurationError(
                 f"train_from={self.train_from} leaves the stages before as they are, and these are random: "
@@ -151,16 +157,6 @@ class RetrievalConfig(EngineConfig):
             )
         if self.loss == "sfrs":
             self._check_generations()
-
-    def _check_used(self, key: str, chosen: tuple[str, ...], users: Mapping[str, tuple[str, ...]]) -> None:
-        """Raises ConfigurationError for a setting that nothing `chosen` uses, and that would be ignored."""
-        unset = {field.name: field.default for field in fields(self)}
-        for name, takers in users.items():
-            if not set(chosen) & set(takers) and getattr(self, name) != unset[name]:
-                raise ConfigurationError(
-                    f"{name} is no setting of {key}={chosen[-1]}, but of: {', '.join(takers)}; leave it out "
-                    f"(or {name}={json.dumps(unset[name])})"
-                )
 
     def _check_generations(self) -> None:
         cells = 2 * self.stride  # VGG16's stride is 16, and `stride` is then left at that

@@ -21,6 +21,8 @@ SETTINGS = {
     "save_every": 1000, "validate_every": 1000, "log_every": 1, "licence": "CC0-1.0",
 }  # fmt: skip
 
+OF_CELLS = ("channels", "keys", "values")
+
 
 @pytest.fixture(autouse=True)
 def _one_thread():
@@ -46,7 +48,7 @@ def recipe(walls, tmp_path, monkeypatch):
         own = {"network": "release", "dimension": 16, "rounds": 3, "loss": "l1"} if published else {}
         settings = {"out": tmp_path / "run", "data": str(walls), **SETTINGS, **own}
         if published:
-            del settings["channels"]
+            settings = {name: value for name, value in settings.items() if name not in OF_CELLS}
         return RelposeGnnRecipe(RelposeGnnConfig(**(settings | values)))
 
     return make

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,12 @@ from relpose_ros.geometry.relative_vectors import InSourceFrame
 from relpose_ros.geometry.rigid import Rigid
 from relpose_training.losses.relative_pose_nll import relative_pose_nll
 from relpose_training.recipes.relpose_gnn.predictions import PredictedGraph
-from relpose_training.recipes.relpose_gnn.scores import constant_nll, edge_scores, pose_errors
+from relpose_training.recipes.relpose_gnn.scores import (
+    constant_nll,
+    edge_scores,
+    pose_errors,
+    weighted_errors,
+)
 
 EDGES = np.array([[1, 2, 3, 0], [0, 0, 0, 1]])
 
@@ -44,6 +51,38 @@ def test_edges_into_the_query_are_scored():
     assert found["nll"].shape == (6,) and found["truth"].shape == (6, 6)
     np.testing.assert_allclose(np.delete(found["nll"], 3), -6.0, atol=1e-6)
     assert found["nll"][3] == pytest.approx(-6.0 + np.sqrt(2) * 0.5 * np.e)
+    assert found["first"].tolist() == [True, False, False] * 2
+
+
+def test_the_best_reference_is_a_node_and_not_a_place_among_edges():
+    """Edges from nearest nodes come in any order, and need not come from it."""
+    one = graph(error=0.5)
+    turned = replace(one, edges=one.edges[:, ::-1], relative=one.relative[::-1].copy())
+    found = edge_scores([turned], "laplace")
+    assert found["first"].tolist() == [False, False, True] and np.argmax(found["nll"]) == 2
+    without = replace(one, edges=one.edges[:, 1:], relative=one.relative[1:], log_variance=np.zeros((3, 6)))
+    assert not edge_scores([without], "laplace")["first"].any()
+
+
+def test_the_weighted_pose_goes_by_what_edges_say_of_themselves():
+    """Two of three edges agree on a wrong pose, and say that they do not know."""
+    unsure = graph()
+    wrong = Rigid(unsure.truth.rotation, unsure.truth.translation + np.array([3.0, 0, 0]))
+    for edge in range(2):
+        unsure.relative[edge] = InSourceFrame().write(unsure.map_from_node[EDGES[0, edge]], wrong)
+    unsure.log_variance[:2] = 6.0
+    weighted = weighted_errors([unsure], InSourceFrame())
+    assert weighted["weighted_translation"][0] < 0.1
+    assert pose_errors([unsure], InSourceFrame())["translation"][0] > 0.5
+    assert all(len(values) == 0 for values in weighted_errors([], InSourceFrame()).values())
+
+
+def test_a_graph_that_says_no_number_is_infinitely_wrong():
+    nothing = graph()
+    nothing.relative[:] = np.nan
+    found = weighted_errors([nothing, graph()], InSourceFrame())
+    assert np.isinf([found["weighted_translation"][0], found["weighted_rotation"][0]]).all()
+    assert found["weighted_translation"][1] < 1e-6
 
 
 @pytest.mark.parametrize("distribution", ["gaussian", "laplace"])
@@ -73,3 +112,5 @@ def test_predictions_without_an_uncertainty_have_no_likelihood():
     bare = PredictedGraph(one.scene, one.nodes, one.map_from_node, one.edges, one.relative, None)
     with pytest.raises(ValueError, match="uncertainty"):
         edge_scores([bare], "laplace")
+    with pytest.raises(ValueError, match="uncertainty"):
+        weighted_errors([bare], InSourceFrame())

@@ -1,0 +1,210 @@
+"""~/relocalize: forget where the robot was and find it from images, with progress and a reason."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rclpy.action.server import ActionServer, CancelResponse
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.task import Future as RosFuture
+from relpose_msgs.action import Relocalize
+
+from relpose_ros.geometry.covariance import nees
+from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.localization.tracking.fusion import gate
+from relpose_ros.nodes.answers import Answer
+from relpose_ros.nodes.initial_pose import Array, InitialPose, hint_from_message
+from relpose_ros.nodes.messages import seconds
+from relpose_ros.nodes.parameters import Parameter
+from relpose_ros.nodes.tracked_pose import tracked_message
+from relpose_ros.nodes.tracking import Tracking
+from relpose_ros.types import State
+
+if TYPE_CHECKING:
+    from relpose_ros.localization.tracking import Decision
+    from relpose_ros.nodes.pose_node import PoseNode
+
+RELOCALIZE_PARAMETERS = (
+    Parameter("relocalize_timeout", 30.0, "seconds that ~/relocalize looks if its goal names no timeout",
+              range=(0.1, 3600.0)),
+)  # fmt: skip
+"""Parameters of nodes that serve ~/relocalize."""
+
+Belief = tuple[Rigid, Array]
+"""A pose of the base in the map and its (6, 6) covariance."""
+
+TICK = 0.05
+"""Seconds between two looks at a search."""
+
+
+@dataclass
+class Search:
+    """One goal in work. Written in the worker's thread, read in the executor's, under `lock`."""
+
+    deadline: float
+    hint: Belief | None = None
+    ended: str = ""
+    frames: int = 0
+    last_reason: str = "no image yet"
+    best_confidence: float = 0.0
+    found: Relocalize.Result | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class RelocalizeServer:
+    """Serves one goal at a time. It ends the track; the search goes on by itself when the goal does not."""
+
+    def __init__(self, node: PoseNode, tracking: Tracking, initial: InitialPose) -> None:
+        self._node, self._tracking, self._initial = node, tracking, initial
+        self._search: Search | None = None
+        # It lives as long as the node, as its services do.
+        self._server = ActionServer(
+            node, Relocalize, "~/relocalize", self._execute, cancel_callback=lambda _: CancelResponse.ACCEPT
+        )
+
+    def load(self) -> None:
+        """Hear of every answer."""
+        self._tracking.followers.append(self._follow)
+
+    def listen(self) -> None:
+        """While the node is active."""
+        self._node.while_active.callback(self._stop, "the node was deactivated")
+
+    def destroy(self) -> None:
+        """With the node."""
+        self._server.destroy()
+
+    async def _execute(self, goal: Any) -> Relocalize.Result:
+        problem = self._begin(goal.request)
+        if problem:
+            goal.abort()
+            return Relocalize.Result(reason=problem)
+        search = self._search
+        assert search is not None
+        try:
+            result = await self._end(goal, search)
+        finally:
+            self._search = None
+        self._node.health.count("relocalizations", "found" if result.success else result.reason)
+        if result.success:
+            goal.succeed()
+        elif goal.is_cancel_requested:
+            goal.canceled()
+        else:
+            goal.abort()
+        return result
+
+    def _begin(self, request: Relocalize.Goal) -> str:
+        """Start a search. Why it cannot be, or the empty string."""
+        if not self._node.is_active:
+            return "the node is not active"
+        if self._search is not None:
+            return "another relocalization is under way; cancel it first"
+        if not math.isfinite(request.timeout) or request.timeout < 0:
+            return f"expected a timeout of 0 or more seconds, got {request.timeout}"
+        search = Search(time.monotonic() + (request.timeout or self._node.settings["relocalize_timeout"]))
+        if request.use_hint:
+            try:
+                search.hint = hint_from_message(request.hint, self._node.settings["global_frame_id"])
+            except ValueError as error:
+                return f"the hint cannot be used: {error}"
+        if request.use_hint and not self._tracking.is_off:
+            self._initial.give(request.hint)
+        else:
+            self._tracking.reset("a relocalization was asked for")
+        self._search = search
+        return ""
+
+    async def _end(self, goal: Any, search: Search) -> Relocalize.Result:
+        """Wait, telling the progress."""
+        done: Any = RosFuture(executor=self._node.executor)
+        told = 0
+
+        def look() -> None:
+            nonlocal told
+            with search.lock:
+                frames, result = search.frames, self._result(goal, search)
+            if frames > told:
+                told = frames
+                goal.publish_feedback(feedback(search))
+            if result is not None and not done.done():
+                done.set_result(result)
+
+        timer = self._node.create_timer(TICK, look, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        try:
+            found: Relocalize.Result = await done
+            return found
+        finally:
+            self._node.destroy_timer(timer)
+
+    def _result(self, goal: Any, search: Search) -> Relocalize.Result | None:
+        """What the goal ends with, or None while it goes on."""
+        if search.found is not None:
+            return search.found
+        tried = f"{search.frames} images tried, the last: {search.last_reason}"
+        if goal.is_cancel_requested:
+            return Relocalize.Result(reason=f"cancelled; {tried}")
+        if search.ended:
+            return Relocalize.Result(reason=f"{search.ended}; {tried}")
+        if time.monotonic() > search.deadline:
+            return Relocalize.Result(reason=f"timeout; {tried}")
+        return None
+
+    def _stop(self, reason: str) -> None:
+        if self._search is not None:
+            self._search.ended = reason
+
+    def _follow(self, answer: Answer, decision: Decision | None) -> None:
+        search = self._search
+        if search is None:
+            return
+        result, reason = self._judged(search, answer, decision)
+        with search.lock:
+            search.frames += 1
+            search.last_reason = reason
+            search.best_confidence = max(search.best_confidence, float(answer.found.confidence))
+            search.found = search.found or result
+
+    def _judged(
+        self, search: Search, answer: Answer, decision: Decision | None
+    ) -> tuple[Relocalize.Result | None, str]:
+        """The result if this answer ends the search, else why it does not."""
+        if answer.map_from_base is None or answer.covariance is None:
+            return None, answer.found.reason or "no pose of the base"
+        if self._tracking.tracks:
+            pose = self._tracking.at(seconds(answer.stamp))
+            if decision is None or not decision.used or pose is None:
+                return None, "not judged" if decision is None else decision.reason
+            return self._found(answer, pose.map_from_base, pose.covariance), ""
+        if answer.found.state is not State.LOCALIZED:
+            return None, f"degraded: {answer.found.reason}"
+        if search.hint is not None and not self._agree(
+            search.hint, (answer.map_from_base, answer.covariance)
+        ):
+            return None, "it disagrees with the hint"
+        return self._found(answer, answer.map_from_base, answer.covariance), ""
+
+    def _agree(self, hint: Belief, answer: Belief) -> bool:
+        squared = nees(hint[0].error_to(answer[0]), hint[1] + answer[1])
+        return squared <= gate(self._tracking.tracker.options)
+
+    def _found(self, answer: Answer, map_from_base: Rigid, covariance: Array) -> Relocalize.Result:
+        return Relocalize.Result(
+            success=True,
+            pose=tracked_message(self._node, answer.stamp, map_from_base, covariance),
+            confidence=float(answer.found.confidence),
+        )
+
+
+def feedback(search: Search) -> Relocalize.Feedback:
+    """How far a search has come."""
+    return Relocalize.Feedback(
+        frames_tried=search.frames,
+        last_reason=search.last_reason,
+        best_confidence=search.best_confidence,
+    )
