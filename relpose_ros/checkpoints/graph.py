@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 
 from relpose_ros.checkpoints.format import load_network, read_info
 from relpose_ros.checkpoints.graph_header import GraphInfo
+from relpose_ros.checkpoints.inference import inference
 from relpose_ros.datasets.download import sha256_of
 from relpose_ros.errors import CheckpointError, ConfigurationError, DependencyError
 from relpose_ros.geometry.rigid import Rigid
@@ -77,7 +76,7 @@ class GraphPredictor:
         import torch
 
         found = []
-        with self._working():
+        with inference(self.threads):
             for start in range(0, len(images), _AT_ONCE):
                 part = np.ascontiguousarray(images[start : start + _AT_ONCE], np.float32)
                 try:
@@ -98,7 +97,7 @@ class GraphPredictor:
         import torch
 
         nodes = np.concatenate([query[None], references]).astype(np.float32)[None]
-        with self._working():
+        with inference(self.threads):
             relative, edges, log_variance = self._network.edge_poses(torch.from_numpy(nodes))
         sources, targets = edges[0].numpy()
         vectors = relative[0].double().numpy()
@@ -112,19 +111,6 @@ class GraphPredictor:
             _reference_from_query(self.graph, map_from_reference[index], vectors[chosen]),
             variance[:, :, None] * np.eye(6),
         )
-
-    @contextmanager
-    def _working(self) -> Iterator[None]:
-        """Without gradients, and on few threads; how many torch had is put back."""
-        import torch
-
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
-            with torch.inference_mode():
-                yield
-        finally:
-            torch.set_num_threads(before)
 
 
 def _reference_from_query(graph: GraphInfo, map_from_reference: Rigid, vectors: NDArray[np.float64]) -> Rigid:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from relpose_ros.checkpoints.inference import inference
 from relpose_ros.errors import CheckpointError, ConfigurationError, DependencyError
 from relpose_ros.features.base import rank_scores
 from relpose_ros.features.iterative_matching import IterativeOptions, ScoredKeypoints, match_iteratively
@@ -138,7 +138,7 @@ class GraphMatcher:
         found = [GraphMatches(np.zeros((0, 2), np.intp), np.zeros(0, np.float32))] * len(references)
         if not len(mine):
             return found
-        with self._working():
+        with inference(self.threads):
             encoded = self._encode([query.scored(mine)])
             for batch in self._batches(theirs):
                 state = self._after(encoded, self._encode([references[i].scored(theirs[i]) for i in batch]))
@@ -153,26 +153,13 @@ class GraphMatcher:
         """Matches to one reference, by `match_iteratively`: it ends when the pose stands still."""
         mine, theirs = query.chosen(self.keypoints), reference.chosen(self.keypoints)
         options = IterativeOptions(final_threshold=self.threshold, iterations=self.iterations)
-        with self._working():
+        with inference(self.threads):
             found = match_iteratively(
                 self.network, query.scored(mine), reference.scored(theirs), estimate, options
             )
         pairs = np.stack([mine[found.pairs[:, 0]], theirs[found.pairs[:, 1]]], axis=1)
         matches = found.attempts[-1].matches if found.converged else len(pairs)
         return PosedMatches(pairs, found.scores, matches, found.iterations)
-
-    @contextmanager
-    def _working(self) -> Iterator[None]:
-        """Without gradients, and on few threads; how many torch had is put back."""
-        import torch
-
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
-            with torch.inference_mode():
-                yield
-        finally:
-            torch.set_num_threads(before)
 
     def _batches(self, chosen: Sequence[Index]) -> Iterator[list[int]]:
         """Numbers of the references that go together; those without features go nowhere."""

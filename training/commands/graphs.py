@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relpose_ros.errors import ConfigurationError
+from relpose_training.commands.prepare_options import add_division, add_source_format, add_worlds
 from relpose_training.commands.progress import progress_line, say_line
 
 if TYPE_CHECKING:
@@ -66,20 +67,11 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         "--images", type=int, metavar="N",
         help="at most, of each source, evenly (default 2000; with --published all)",
     )  # fmt: skip
-    parser.add_argument("--source-format", metavar="NAME", help="format of SOURCE (default: recognised)")
-    parser.add_argument(
-        "-o", "--option", metavar="KEY=VALUE", action="append", default=[], dest="source_options",
-        help="an option of that format, as image_topic=/camera/image_raw for a bag; may be given again",
-    )  # fmt: skip
+    add_source_format(parser)
     parser.add_argument(
         "--images-root", type=Path, metavar="FOLDER", help="where the images of train_frames.bin lie"
     )
-    worlds = parser.add_argument_group("simulated worlds")
-    worlds.add_argument("--worlds", type=int, default=10, metavar="N", help="how many (default 10)")
-    worlds.add_argument("--first-world", type=int, default=0, metavar="N", help="number of the first")
-    worlds.add_argument(
-        "--views", type=int, default=120, metavar="N", help="images of each (default 120; a third query)"
-    )
+    worlds = add_worlds(parser, views=120)
     worlds.add_argument(
         "--night", type=float, default=0.0, metavar="SHARE",
         help="of the worlds have half of their views in the simulator's other appearance (default 0)",
@@ -92,16 +84,7 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_splits(parser: argparse.ArgumentParser) -> None:
-    splits = parser.add_argument_group("splits and queries")
-    splits.add_argument(
-        "--split", default="train=0.8,val=0.2", metavar="SPLIT",
-        help="shares (default train=0.8,val=0.2), or one of train, val, test",
-    )  # fmt: skip
-    splits.add_argument(
-        "--divide", choices=("auto", "sources", "images"), default="auto",
-        help="sources: each is in one split as a whole; images: each is divided; auto (default): the first "
-        "if there are enough",
-    )  # fmt: skip
+    splits = add_division(parser)
     splits.add_argument(
         "--queries", choices=("auto", "split", "each_other", "all"), default="auto",
         help="of whole sources. split: images of the source's query split, as of a second drive; each_other: "

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relpose_ros.errors import ConfigurationError, DatasetError
+from relpose_training.commands.prepare_options import add_source_format
 from relpose_training.commands.progress import progress_line, say_line
 
 if TYPE_CHECKING:
@@ -55,11 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--shards", type=int, default=1, metavar="N", help="files a split; at least one a device"
     )
     parser.add_argument("--force", action="store_true", help="replace splits that are there")
-    parser.add_argument("--source-format", metavar="NAME", help="format of SOURCE (default: recognised)")
-    parser.add_argument(
-        "-o", "--option", metavar="KEY=VALUE", action="append", default=[], dest="source_options",
-        help="an option of that format, as image_topic=/camera/image_raw for a bag; may be given again",
-    )  # fmt: skip
+    add_source_format(parser)
     parser.add_argument(
         "--landmarks", type=Path, metavar="FILE",
         help="for a source without depth: a map (.relmap), COLMAP model or .nvm of the same images and poses",

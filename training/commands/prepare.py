@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from relpose_ros.errors import ConfigurationError, DatasetError
 from relpose_training.commands import clusters, graphs, matches, places, scene, similarity
+from relpose_training.commands.prepare_options import add_source_format
 from relpose_training.commands.progress import progress_line, say_line
 
 if TYPE_CHECKING:
@@ -93,11 +94,7 @@ def _add_correspondences(parser: CommandParser) -> None:
         "--format", choices=("shards", "oanet"), default="shards", help="oanet: one OANet HDF5 file a split"
     )
     parser.add_argument("--force", action="store_true", help="replace splits that are there")
-    parser.add_argument("--source-format", metavar="NAME", help="format of SOURCE (default: recognised)")
-    parser.add_argument(
-        "-o", "--option", metavar="KEY=VALUE", action="append", default=[], dest="source_options",
-        help="an option of that format, as image_topic=/camera/image_raw for a bag; may be given again",
-    )  # fmt: skip
+    add_source_format(parser)
     _add_pairs(parser)
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes")
     worlds = parser.add_argument_group("simulated worlds")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relpose_ros.errors import ConfigurationError, DatasetError
+from relpose_training.commands.prepare_options import add_source_format
 from relpose_training.commands.progress import progress_line
 
 if TYPE_CHECKING:
@@ -67,11 +68,7 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", metavar="SOURCE", nargs="+", help=SOURCE_HELP)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="keep every Nth image of a source")
     parser.add_argument("--frame", default="map", metavar="NAME", help="frame_id of the poses (default: map)")
-    parser.add_argument("--source-format", metavar="NAME", help="format of SOURCE (default: recognised)")
-    parser.add_argument(
-        "-o", "--option", metavar="KEY=VALUE", action="append", default=[], dest="source_options",
-        help="an option of that format, as image_topic=/camera/image_raw for a bag; may be given again",
-    )  # fmt: skip
+    add_source_format(parser)
     _add_labels(parser)
     _add_simulated(parser)
 
