@@ -188,7 +188,7 @@ def made_text(made: Map) -> str:
             else "its own references, each without its surroundings"
         )
         lines.append(f"tested on {on}: {found} of {calibration['tried']} localized")
-    lines += [f"note: {note}" for note in notes_of(made.provenance).values()]
+    lines += [f"note: {note}" for note in notes_of(facts.get("provenance", {})).values()]
     lines += map_attach.told(facts.get("relpose_gnn"))
     left_out = facts.get("provenance", {}).get("left_out") or {}
     if left_out:

@@ -34,7 +34,7 @@ def test_both_are_reported_side_by_side(source, localizer, capsys):
         "results.json", "estimate.tum", "ground_truth.tum", "report.html", "tracking.json",
     }  # fmt: skip
     tracking = json.loads(Path("report/with_odometry/tracking.json").read_text())
-    assert tracking["decisions"] == {"accepted": 4, "pending": 1, "first": 1}
+    assert tracking["decisions"] == {"accepted": 3, "pending": 2, "first": 1}
     assert tracking["odometry"]["seed"] == 1 and len(localizer.frames) == 6
 
 

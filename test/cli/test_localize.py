@@ -11,7 +11,7 @@ import pytest
 
 from relpose_ros.cli.main import main
 from relpose_ros.errors import MapError
-from relpose_ros.localization import localizer as localizer_module
+from relpose_ros.localization import parts as parts_module
 from relpose_ros.localization import options as options_module
 
 NUMBERS = ["60", "61", "31.5", "23.5", "64", "48"]
@@ -128,6 +128,11 @@ def test_profiles_of_a_real_map(small_world, capsys, profile):
     assert ": localized" in capsys.readouterr().out
 
 
+def test_images_without_a_camera_are_refused(capsys):
+    assert main(["localize", "--map", "m.relmap", "image.jpg"]) == 2
+    assert "expected --camera CAMERA for the images, or --rig RIG" in capsys.readouterr().err
+
+
 def test_an_unknown_profile_names_those_there_are(small_world, capsys):
     line = [str(small_world.query(5)), "--camera", str(small_world.camera_file), "--profile", "best"]
     assert main(["localize", "--map", str(small_world.map), *line]) == 2
@@ -136,8 +141,8 @@ def test_an_unknown_profile_names_those_there_are(small_world, capsys):
 
 def test_a_pruner_is_made(small_world, ratio_pruner, onnx_cache, monkeypatch, capsys):
     made = []
-    kept = localizer_module.Pruner
-    monkeypatch.setattr(localizer_module, "Pruner", lambda *a, **k: made.append(a) or kept(*a, **k))
+    kept = parts_module.Pruner
+    monkeypatch.setattr(parts_module, "Pruner", lambda *a, **k: made.append(a) or kept(*a, **k))
     line = [str(small_world.query(5)), "--camera", str(small_world.camera_file)]
     assert main(["localize", "--map", str(small_world.map), *line]) == 0 and not made
     assert main(["localize", "--map", str(small_world.map), *line, "--pruner", str(ratio_pruner)]) == 0

@@ -85,7 +85,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"relpose {relpose_ros.__version__}\n"
 
 
-@pytest.mark.parametrize("line", [[], ["fly"], ["map"], ["map", "build"], ["localize", "--map", "m"]])
+@pytest.mark.parametrize("line", [[], ["fly"], ["map"], ["map", "build"], ["evaluate"]])
 def test_wrong_usage_is_status_2(capsys, line):
     with pytest.raises(SystemExit) as stop:
         cli.main(line)
