@@ -62,6 +62,7 @@ class Robot:
 
     def ready(self) -> None:
         """Until the node is there, and has odometry."""
+        self.probe.statuses.clear()  # what a node of the same name said before it ended
         self.probe.wait_for_node()
         self.wait(self._tf.get_subscription_count, what="the node's /tf")
         self.wait(self._heard[1].get_publisher_count, what="the tracked pose")

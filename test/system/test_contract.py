@@ -147,7 +147,7 @@ def test_without_odometry_there_are_single_frames_only(start, robot):
     for _ in range(3):
         assert robot.probe.answer().base_pose_published
     status = robot.probe.diagnosed("localized", "3") and robot.probe.status()
-    assert status.level == b"\x00"
+    assert "odometry" not in status.message, "nobody promised any"
     assert not robot.transforms and not robot.poses
     assert not [key for key in robot.probe.values() if key.startswith("fixes")]
 
