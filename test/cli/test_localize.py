@@ -11,8 +11,8 @@ import pytest
 
 from relpose_ros.cli.main import main
 from relpose_ros.errors import MapError
-from relpose_ros.localization import parts as parts_module
 from relpose_ros.localization import options as options_module
+from relpose_ros.localization import parts as parts_module
 
 NUMBERS = ["60", "61", "31.5", "23.5", "64", "48"]
 KEYS = set("image state reason map_from_camera covariance confidence inliers references latency_ms".split())
