@@ -10,6 +10,7 @@ import numpy as np
 from relpose_ros.datasets.base import PosedImage, Source
 from relpose_ros.errors import CheckpointError, MapError
 from relpose_ros.features.base import Features
+from relpose_ros.localization.evenly import evenly
 from relpose_ros.localization.graph_calibration import calibrate_graph
 from relpose_ros.localization.graph_road import Regresses, check_fits
 from relpose_ros.maps.bundle import Map
@@ -136,7 +137,7 @@ def _in_colours_of(images: Sequence[PosedImage], given: GraphInput) -> GraphInpu
     """With the colours of these images where the network goes by the scene's."""
     if not given.per_scene:
         return given
-    chosen = np.unique(np.linspace(0, len(images) - 1, min(len(images), _COLOURED)).round().astype(int))
+    chosen = evenly(len(images), _COLOURED)
     pixels = [
         graph_pixels(images[i].load(), images[i].camera, given).reshape(1, -1, 1, 3) for i in chosen.tolist()
     ]

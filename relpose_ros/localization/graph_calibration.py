@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from relpose_ros.features.base import Features
 from relpose_ros.localization.arbiter import REGRESSION, Arbiter, ArbiterOptions
 from relpose_ros.localization.calibration import Calibration, Gross, Sample, fit_calibration
+from relpose_ros.localization.evenly import evenly
 from relpose_ros.localization.graph_agreement import GraphCalibration
 from relpose_ros.localization.graph_refinement import calibrate_refined
 from relpose_ros.localization.graph_road import GraphRoad, Regresses
@@ -48,7 +49,7 @@ def calibrate_graph(
     each without its surroundings, and in the part of the map that does not show it.
     """
     assert map_.graph is not None
-    chosen = np.unique(np.linspace(0, len(map_) - 1, min(max_samples, len(map_))).round().astype(int))
+    chosen = evenly(len(map_), max_samples)
     road = GraphRoad(map_, predictor, StructureLocalizer(map_), calibration=GraphCalibration())
     descriptors = np.asarray(map_.global_descriptors)
     asked: list[Trial] = []

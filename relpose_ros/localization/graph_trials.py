@@ -75,13 +75,9 @@ def edge_errors(map_: Map, trial: Trial) -> NDArray[np.float64]:
 def _trial(road: GraphRoad, descriptors: NDArray[np.float32], index: int, kept: Index, shown: bool) -> Trial:
     scores = descriptors[kept] @ descriptors[index]
     best = np.argsort(-scores, kind="stable")[: road.ranked]
-    ranking = [_neighbour(road.map, int(kept[i]), float(scores[i])) for i in best]
+    ranking = [Neighbour.of(road.map, int(kept[i]), float(scores[i])) for i in best]
     ranking = separate_places(road.map, ranking)[0]
     asked = road.chosen(ranking)
     assert road.map.graph is not None
     own = np.asarray(road.map.graph.descriptors[index])
     return Trial(index, kept, shown, tuple(ranking), tuple(asked), road.edges(own, asked))
-
-
-def _neighbour(map_: Map, index: int, score: float) -> Neighbour:
-    return Neighbour(index, map_.reference_names[index], score, map_.reference_poses[index])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from relpose_ros.features.base import Features
 from relpose_ros.localization.calibration import Sample, fit_calibration
 from relpose_ros.localization.circumstances import view_change
+from relpose_ros.localization.evenly import evenly
 from relpose_ros.localization.localizer import Localizer
 from relpose_ros.localization.options import options_for
 from relpose_ros.localization.query import Query
@@ -43,7 +44,7 @@ def calibrate(
     At most `max_samples` references are tried, evenly spread, each at every distance of
     `HELD_OUT_VIEW_CHANGES` that changes what is held out.
     """
-    chosen = np.unique(np.linspace(0, len(map_) - 1, min(max_samples, len(map_))).round().astype(int))
+    chosen = evenly(len(map_), max_samples)
     limit = options_for("default").max_keypoints
     samples: list[Sample] = []
     chance: list[int] = []

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from relpose_ros.localization.calibration import Sample
+from relpose_ros.localization.evenly import evenly
 from relpose_ros.localization.holdout import best_in
 from relpose_ros.localization.mapping import check_out, finish
 from relpose_ros.maps.bundle import Map
@@ -109,8 +110,7 @@ def _lost_landmarks(old: Map, spare: Spare) -> Any:
 
 def _localized(old: Map, new: Map, gone: Sequence[int], progress: Progress) -> tuple[list[Sample], int]:
     """References that went, localized in what stays: the right poses, and how many were tried."""
-    count = min(MAX_TRIED, len(gone))
-    chosen = [gone[i] for i in np.unique(np.linspace(0, len(gone) - 1, count).round().astype(int))]
+    chosen = [gone[i] for i in evenly(len(gone), MAX_TRIED)]
     samples = []
     for index in tracked(chosen, progress, "localizing what went"):
         found = best_in(new, old, index, old.reference_features(index))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 from relpose_ros.features.base import Features
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
-from relpose_ros.types import Hypothesis
+from relpose_ros.localization.hint import Hint
+from relpose_ros.types import Hypothesis, Localization, State
+
+if TYPE_CHECKING:
+    from relpose_ros.maps.bundle import Map
 
 MIN_FEATURES = 20
 """Fewer keypoints than this is a blank, dark or blown-out image."""
@@ -27,13 +31,18 @@ class Neighbour:
     score: float
     map_from_camera: Rigid
 
+    @classmethod
+    def of(cls, map_: Map, index: int, score: float = 0.0) -> Neighbour:
+        """Reference `index` of a map."""
+        return cls(index, map_.reference_names[index], score, map_.reference_poses[index])
+
 
 @dataclass(frozen=True)
 class Query:
     """`features` of an image and where its `camera` sees them: `rays` (N, 2) on z = 1.
 
     For roads that look at the whole image: `image`, uint8 grey or BGR, and `ranking`, more references than
-    the neighbours, best first.
+    the neighbours, best first. `hint`: of this camera, where one was given.
     """
 
     features: Features
@@ -42,6 +51,7 @@ class Query:
     seed: int = 0
     image: NDArray[np.uint8] | None = None
     ranking: tuple[Neighbour, ...] = ()
+    hint: Hint | None = None
 
     @classmethod
     def of(cls, features: Features, camera: Camera, seed: int = 0) -> Query:
@@ -78,6 +88,7 @@ class Look(NamedTuple):
     """All that one camera has before there is a pose, with milliseconds by stage.
 
     `beside`: hypotheses of roads that ask the image itself; `reason`: why the others cannot be taken, or "".
+    `hinted`: what is asked before the neighbours where there is a hint; else none.
     """
 
     query: Query
@@ -85,6 +96,7 @@ class Look(NamedTuple):
     beside: list[Hypothesis]
     timings: dict[str, float]
     reason: str = ""
+    hinted: tuple[Neighbour, ...] = ()
 
 
 def too_few_features(features: Features) -> str:
@@ -105,6 +117,12 @@ def nothing_found(query: Query, neighbours: Sequence[Neighbour]) -> str:
         f"none of the {len(neighbours)} most similar references shares a consistent geometry with "
         f"the {len(query.features)} features of this image: it shows something the map does not"
     )
+
+
+def best_of(answers: Sequence[Localization]) -> Localization:
+    """The first that is localized, else that has a pose; else the last, which asked all of the map."""
+    localized = [a for a in answers if a.state is State.LOCALIZED]
+    return [*localized, *(a for a in answers if a.has_pose), answers[-1]][0]
 
 
 class Road(Protocol):

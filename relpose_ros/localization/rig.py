@@ -12,8 +12,9 @@ from relpose_ros.geometry.covariance import transform_pose_covariance
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.localization.arbiter import Arbiter
 from relpose_ros.localization.query import Look, nothing_found
-from relpose_ros.localization.rig_roads import RigRoads, Told, contested, moved, total
+from relpose_ros.localization.rig_roads import RigRoads, Told, contested, moved
 from relpose_ros.localization.rig_structure import RigHypothesis
+from relpose_ros.localization.roads import total
 from relpose_ros.types import CameraShare, Frame, Localization, RigFrame
 
 

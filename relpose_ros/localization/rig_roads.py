@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from relpose_ros.localization.circumstances import with_circumstances
 from relpose_ros.localization.query import Neighbour, Query
 from relpose_ros.localization.rig_structure import RigHypothesis, RigStructure, seen_from
 from relpose_ros.localization.rivals import separate_places
-from relpose_ros.localization.roads import Roads
+from relpose_ros.localization.roads import Roads, total
 from relpose_ros.types import Hypothesis
 
 Places = list[list[Neighbour]]
@@ -79,18 +79,23 @@ class RigRoads:
 
         One camera that can tell, or that sees what nothing resembles, decides for all if it could have
         answered by itself (`weak_below` inliers). Else the strongest camera that cannot names the rival,
-        and its poses at such places come with it.
+        and its poses at such places come with it; where a hint tells for all that cannot, it is named.
         """
         start = time.perf_counter()
         doubting: dict[int, list[Hypothesis]] = {}
+        hinted: dict[int, str] = {}
         for camera, query in enumerate(queries):
             if common.inliers[camera] and self.one.has_twins(common.neighbours[camera]):
                 judged = self.one.among_twins(query, places[camera], [common.of_camera(camera)])
                 doubting |= {camera: judged} if judged[0].evidence.rival_place else {}
+                hinted |= {camera: name} if (name := judged[0].evidence.hinted_away) else {}
         self.timings = total(self.timings, {"twins": 1e3 * (time.perf_counter() - start)})
-        sure = sum(count for camera, count in enumerate(common.inliers) if camera not in doubting)
-        if not doubting or sure >= self.one.options.weak_below:
+        unsure = doubting.keys() | hinted.keys()
+        sure = sum(count for camera, count in enumerate(common.inliers) if camera not in unsure)
+        if not unsure or sure >= self.one.options.weak_below:
             return common, []
+        if not doubting:
+            return common.hinted(hinted[max(hinted, key=lambda c: common.inliers[c])]), []
         camera = max(doubting, key=lambda c: common.inliers[c])
         mine, *others = doubting[camera]
         return common.doubted(mine), [(camera, _rivalled(other, mine)) for other in others]
@@ -115,12 +120,6 @@ class RigRoads:
         residual = found.evidence.residual_angle * common.scatter
         evidence = replace(found.evidence, view_change=change, residual_angle=residual)
         return replace(found, covariance=found.covariance * common.scatter**2, evidence=evidence)
-
-
-def total(*timings: Mapping[str, float]) -> dict[str, float]:
-    """Milliseconds by stage, added up."""
-    stages = dict.fromkeys(stage for each in timings for stage in each)
-    return {stage: sum(each.get(stage, 0.0) for each in timings) for stage in stages}
 
 
 def moved(told: Told, base_from_camera: Rigid, camera: int) -> Told:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from relpose_ros.features.graph_matching import PairMatcher
@@ -18,6 +18,7 @@ from relpose_ros.localization.rivals import (
     doubted,
     filled,
     judged,
+    nearest_first,
     rivals_of,
     separate_places,
     twin_places,
@@ -59,8 +60,7 @@ class Roads:
 
     def neighbour(self, index: int, score: float = 0.0) -> Neighbour:
         """A reference of the map."""
-        pose = self.map.reference_poses[index]
-        return Neighbour(index, self.map.reference_names[index], score, pose)
+        return Neighbour.of(self.map, index, score)
 
     def has_twins(self, neighbours: Sequence[Neighbour]) -> bool:
         """Whether the map knows a place that looks like that of one of these references."""
@@ -89,7 +89,7 @@ class Roads:
         known = [n for place in (places[0], *retrieved) for n in place]
         others = twin_places(self.map, known, self.neighbour)
         candidates = [Candidate(h, places[0]) for h in found]
-        for place in [*retrieved, *others][: options.places]:
+        for place in nearest_first([*retrieved, *others], query.hint)[: options.places]:
             whole = filled(self.map, place, options.references, self.neighbour)
             candidates += [Candidate(h, whole) for h in self.structure.hypotheses(first, whole)]
         return judged(self.map, first, candidates, options)
@@ -116,11 +116,16 @@ class Roads:
         timings: dict[str, float] = {}
         for (tried,), pruner, matcher in self.tries([query]):
             found = max(found, self.structure.hypotheses(tried, neighbours, pruner, matcher), key=_support)
-            for stage, milliseconds in self.structure.timings.items():
-                timings[stage] = timings.get(stage, 0.0) + milliseconds
+            timings = total(timings, self.structure.timings)
             if _support(found) >= self.options.weak_below:
                 break
         return found, timings
+
+
+def total(*timings: Mapping[str, float]) -> dict[str, float]:
+    """Milliseconds by stage, added up."""
+    stages = dict.fromkeys(stage for each in timings for stage in each)
+    return {stage: sum(each.get(stage, 0.0) for each in timings) for stage in stages}
 
 
 def _support(hypotheses: Sequence[Hypothesis]) -> int:

@@ -11,6 +11,7 @@ from relpose_ros.errors import CheckpointError
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.geometry.scene_pose import CELLS_A_PATCH, SceneEstimate
+from relpose_ros.localization.evenly import evenly
 from relpose_ros.localization.query import covered
 from relpose_ros.types import Evidence
 
@@ -63,7 +64,7 @@ def outside_bounds(position: Array, scene: SceneInfo, margin: float) -> str:
 
 def thinned(index: NDArray[np.integer]) -> NDArray[np.int64]:
     """Which of N cells a picture shows: evenly spread, in order."""
-    return np.unique(np.linspace(0, len(index) - 1, min(len(index), _SHOWN)).round().astype(np.int64))
+    return evenly(len(index), _SHOWN)
 
 
 def check_fits(scene: SceneInfo, path: Path, metric: bool, cameras: Rigid, map_name: str) -> None:

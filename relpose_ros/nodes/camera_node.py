@@ -67,7 +67,7 @@ class CameraNode(ManagedNode):
         self._worker: NewestWorker[ImageMessage] | None = None
         self._fixed: FixedCamera | None = None
         period = self.settings["diagnostics_period"]
-        self._diagnostics = Diagnostics(self, self.health, self.complaints, period, self._topics_to_count)
+        self._diagnostics = Diagnostics(self, self.health, self.complaints, period, self.publishers_heard)
         self._intake = self._new_intake()
         self.lifecycle_changed()
 
@@ -101,9 +101,11 @@ class CameraNode(ManagedNode):
     def listen(self) -> None:
         """Begin to listen. Called last, so that nothing arrives before the node is ready."""
         if self._fixed is None:
-            self.open_subscription(CameraInfo, "camera_info", self._on_info, self.camera_qos(INFO_DEPTH))
+            quality = self.camera_qos(INFO_DEPTH)
+            self.open_subscription(CameraInfo, "camera_info", self._on_info, quality, heard_as="camera info")
         kind = CompressedImage if self.settings["image_transport"] == "compressed" else Image
-        self.open_subscription(kind, self.image_topic(), self._on_image, self.camera_qos(1))
+        quality = self.camera_qos(1)
+        self.open_subscription(kind, self.image_topic(), self._on_image, quality, heard_as="image")
         self.open_timer(SILENCE, self.watch)
         self.while_active.callback(self._discard)
         self.get_logger().info(f"listening to {self.image_topic()}")
@@ -178,16 +180,6 @@ class CameraNode(ManagedNode):
         if self.context.ok():
             self.health.count(kind)
             self.complaints.report(kind, Level.WARN, str(error))
-
-    def listened_to(self) -> dict[str, str]:
-        """Topics, by the name that diagnostics have for them."""
-        images = {"image": self.image_topic()}
-        if self.settings["camera_file"]:
-            return images
-        return images | {"camera info": self.resolve_topic_name("camera_info")}
-
-    def _topics_to_count(self) -> dict[str, str]:
-        return self.listened_to() if self.is_active else {}
 
     def _new_intake(self) -> Intake:
         """With every activation: the camera may have been changed, and so may time."""

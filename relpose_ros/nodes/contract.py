@@ -57,7 +57,3 @@ class Contract:
         self._initial.listen()
         self._saved.listen()
         self._relocalize.listen()
-
-    def destroy(self) -> None:
-        """With the node."""
-        self._relocalize.destroy()

@@ -23,10 +23,10 @@ class Diagnostics:
         health: Health,
         complaints: Complaints,
         period: float,
-        topics: Callable[[], Mapping[str, str]],
+        publishers: Callable[[], Mapping[str, int]],
     ) -> None:
-        """`topics`: what is listened to, key in diagnostics -> topic; publishers of each are counted."""
-        self._node, self._health, self._complaints, self._topics = node, health, complaints, topics
+        """`publishers`: how many are heard, by what is listened to."""
+        self._node, self._health, self._complaints, self._heard = node, health, complaints, publishers
         self._counted: set[str] = set()
         self._rates = Rates(health, ("received", "processed", "dropped", "localized"))
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -43,7 +43,7 @@ class Diagnostics:
         self._publisher.publish(message)
 
     def _count_publishers(self) -> None:
-        counts = {f"{key} publishers": self._node.count_publishers(t) for key, t in self._topics().items()}
+        counts = {f"{key} publishers": count for key, count in self._heard().items()}
         for key in self._counted - set(counts):
             self._health.note(key, None)
         for key, count in counts.items():

@@ -15,6 +15,7 @@ from rclpy.clock_type import ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 
 from relpose_ros.errors import RelposeError
 from relpose_ros.nodes.bond import has_bondpy, open_bond
@@ -38,19 +39,20 @@ class ManagedNode(LifecycleNode):
     """Base of the nodes: the states, and who closes what was opened in them.
 
     A subclass fills `configure` and `activate` and hands what must be undone to `while_configured` and
-    `while_active`; that is how the way back works. What they raise makes the transition fail: the reason is
-    logged and the node stays in the state before. Raises ConfigurationError at construction when a
-    parameter cannot be used.
+    `while_active`, and what rclpy does not destroy with the node to `while_alive`; that is how the way back
+    works. What they raise makes the transition fail: the reason is logged and the node stays in the state
+    before. Raises ConfigurationError at construction when a parameter cannot be used.
     """
 
     def __init__(self, name: str, parameters: Sequence[Parameter] = ()) -> None:
         super().__init__(name)
         self.lifecycle = UNCONFIGURED
         self.hold_signals: Callable[[], AbstractContextManager[Any]] = nullcontext
-        self.while_configured, self.while_active = ExitStack(), ExitStack()
+        self.while_alive, self.while_configured, self.while_active = ExitStack(), ExitStack(), ExitStack()
         self._table = tuple(parameters)
         self._starting = self._setting = False
         self._refusal: Exception | None = None
+        self._heard: dict[str, Subscription[Any]] = {}
         self.settings = declare(self, self._table, self._is_locked)
 
     def configure(self) -> None:
@@ -85,6 +87,11 @@ class ManagedNode(LifecycleNode):
         with self.while_configured:
             self.while_active.close()
 
+    def destroy_node(self) -> None:
+        """With what rclpy does not destroy by itself, first."""
+        self.while_alive.close()
+        super().destroy_node()
+
     def open_publisher(self, kind: type[Any], topic: str, quality: QoSProfile | int) -> Any:
         """A publisher of the configured node; silent unless active."""
         out = self.create_lifecycle_publisher(kind, topic, quality)
@@ -92,11 +99,23 @@ class ManagedNode(LifecycleNode):
         return out
 
     def open_subscription(
-        self, kind: type[Any], topic: str, callback: Callable[[Any], None], quality: QoSProfile | int
+        self,
+        kind: type[Any],
+        topic: str,
+        callback: Callable[[Any], None],
+        quality: QoSProfile | int,
+        heard_as: str = "",
     ) -> None:
-        """Listen while active."""
+        """Listen while active; diagnostics count the publishers under the name `heard_as`, if given."""
         subscription = self.create_subscription(kind, topic, callback, quality)
         self.while_active.callback(self.destroy_subscription, subscription)
+        if heard_as:
+            self._heard[heard_as] = subscription
+            self.while_active.callback(self._heard.pop, heard_as)
+
+    def publishers_heard(self) -> dict[str, int]:
+        """How many publishers each named subscription is matched with: those whose messages do arrive."""
+        return {name: subscription.get_publisher_count() for name, subscription in self._heard.items()}
 
     def open_timer(self, period: float, callback: Callable[[], None]) -> None:
         """Call every `period` seconds of steady time while active."""

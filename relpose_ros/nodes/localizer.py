@@ -38,8 +38,6 @@ class LocalizerNode(PoseNode):
     """In: `image`, `camera_info`. Out: `~/pose`, `~/result`, `~/debug_image`, `~/markers`, `~/state`,
     `/diagnostics`. Services: `~/load_map`. And, with odometry, what `contract.Contract` says."""
 
-    _contract: Contract | None = None
-
     def __init__(self, load: Load = load) -> None:
         super().__init__("localizer", _OWN)
         self._map = MapHolder(self, load, warm, lambda: self.reset_listeners("there is another map"))
@@ -51,24 +49,13 @@ class LocalizerNode(PoseNode):
         self._map.open()
         frame = self.settings["global_frame_id"]
         self.answer_in(frame)
-        self._own_contract.load()
+        self._contract.load()
         self._debug = DebugPublisher(self, frame)
 
     def listen(self) -> None:
         """Odometry before images."""
-        self._own_contract.listen()
+        self._contract.listen()
         super().listen()
-
-    def destroy_node(self) -> None:
-        """Close the action first: rclpy does not. There is none where the node was refused at its start."""
-        if self._contract is not None:
-            self._contract.destroy()
-        super().destroy_node()
-
-    @property
-    def _own_contract(self) -> Contract:
-        assert self._contract is not None
-        return self._contract
 
     def warm_up(self) -> None:
         """Localize a made-up frame."""

@@ -44,7 +44,7 @@ class RelativePoseNode(CameraNode):
 
     def listen(self) -> None:
         """Images and neighbours."""
-        self.open_subscription(Neighbours, "neighbours", self._on_neighbours, 10)
+        self.open_subscription(Neighbours, "neighbours", self._on_neighbours, 10, heard_as="neighbours")
         self.while_active.callback(self.forget, "deactivated")
         super().listen()
 
@@ -67,10 +67,6 @@ class RelativePoseNode(CameraNode):
         out.header.stamp, out.header.frame_id = message.header.stamp, self.camera_frame(message)
         out.stages = stage_messages({"total": 1e3 * (time.perf_counter() - started)})
         self._publisher.publish(out)
-
-    def listened_to(self) -> dict[str, str]:
-        """Topics, by the name that diagnostics have for them."""
-        return super().listened_to() | {"neighbours": self.resolve_topic_name("neighbours")}
 
     def forget(self, reason: str) -> None:
         """What waits for its partner will never find it."""

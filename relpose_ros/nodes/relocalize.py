@@ -66,6 +66,7 @@ class RelocalizeServer:
         self._server = ActionServer(
             node, Relocalize, "~/relocalize", self._execute, cancel_callback=lambda _: CancelResponse.ACCEPT
         )
+        node.while_alive.callback(self._server.destroy)
 
     def load(self) -> None:
         """Hear of every answer."""
@@ -74,10 +75,6 @@ class RelocalizeServer:
     def listen(self) -> None:
         """While the node is active."""
         self._node.while_active.callback(self._stop, "the node was deactivated")
-
-    def destroy(self) -> None:
-        """With the node."""
-        self._server.destroy()
 
     async def _execute(self, goal: Any) -> Relocalize.Result:
         problem = self._begin(goal.request)

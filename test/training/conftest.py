@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from relpose_ros.datasets.base import PosedImage
@@ -19,6 +20,15 @@ WALL_Z = 2.0
 TEXELS = 200.0
 """A metre of the wall."""
 WALL_CAMERA = Camera("pinhole", 150.0, 150.0, 99.5, 74.5, 200, 150)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Of torch: sums come out in other bits with another number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def _pattern() -> NDArray[np.uint8]:

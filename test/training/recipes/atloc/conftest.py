@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from relpose_training.recipes.atloc.config import AtLocConfig
 from relpose_training.recipes.atloc.recipe import AtLocRecipe
@@ -17,12 +16,8 @@ from scene_fixture import write_room
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
+def _one_thread(one_thread):
     """Sums come out in other bits with another number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

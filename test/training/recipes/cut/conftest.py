@@ -5,7 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from relpose_training.recipes.cut.config import CutConfig
 from relpose_training.recipes.cut.recipe import CutRecipe
@@ -15,12 +14,8 @@ ORANGE, BLUE = (0.4, 0.7, 1.0), (1.0, 0.7, 0.4)
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
+def _one_thread(one_thread):
     """Sums come out in other bits with another number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def painted(tint, seed, width=40, height=32):

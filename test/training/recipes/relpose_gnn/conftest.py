@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from relpose_training.recipes.relpose_gnn.config import RelposeGnnConfig
 from relpose_training.recipes.relpose_gnn.recipe import RelposeGnnRecipe
@@ -25,12 +24,8 @@ OF_CELLS = ("channels", "keys", "values")
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
+def _one_thread(one_thread):
     """Sums come out in other bits with another number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
