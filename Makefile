@@ -62,7 +62,15 @@ demo: setup ## the whole chain on a simulated world, or on real images with DATA
 	@$(BIN)/python -m relpose_ros.cli demo $(if $(DATA),--data "$(DATA)") $(DEMO_ARGS)
 
 test: setup $(STAMPS)/learned ## all tests but the slow ones (PYTEST_ARGS="-k name" for some)
+ifeq ($(strip $(PYTEST_ARGS)),)
+	@status=0; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --ignore test/system || status=$$?; \
+	echo "Node processes are tested by themselves: their time must not depend on other tests."; \
+	$(BIN)/python -m pytest test/system || status=$$?; \
+	exit $$status
+else
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+endif
 
 test-slow: setup $(STAMPS)/learned $(STAMPS)/colcon ## the slow tests alone
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

@@ -31,6 +31,19 @@ def pytest_deselected(items):
         config.stash[SLOW] = config.stash.get(SLOW, 0) + slow
 
 
+def pytest_sessionfinish(session):
+    """A worker of xdist, each of which collects all tests, tells its count to the one that prints it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["slow"] = session.config.stash.get(SLOW, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """The count of a worker of xdist."""
+    told = getattr(node, "workeroutput", {}).get("slow", 0)
+    node.config.stash[SLOW] = max(node.config.stash.get(SLOW, 0), told)
+
+
 def pytest_terminal_summary(terminalreporter, config):
     """Say how many there were and how to run them."""
     count = config.stash.get(SLOW, 0)
