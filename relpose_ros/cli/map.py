@@ -71,6 +71,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add = actions.add_parser("add", help="add posed images of the same place and frame")
     add.add_argument("map", type=Path, metavar="MAP")
     add_source_arguments(add)
+    _add_trust(add)
     _add_out(add)
     _add_build_options(add)
     add.add_argument(
@@ -92,6 +93,7 @@ def add_parser(subparsers: Subparsers) -> None:
     _add_out(remove)
     merge = actions.add_parser("merge", help="one map out of several in the same frame")
     merge.add_argument("maps", type=Path, metavar="MAP", nargs="+")
+    _add_trust(merge)
     _add_out(merge)
     _add_build_options(merge, extracting=False)
     map_attach.add_parser(actions)
@@ -133,7 +135,7 @@ def _add(args: argparse.Namespace) -> int:
 
     source = open_from(args)
     with progress_bar("adding references") as progress:
-        made = add_references(args.map, source, args.out, _build_options(args), progress)
+        made = add_references(args.map, source, args.out, _build_options(args), progress, args.trust_poses)
     return _made(made)
 
 
@@ -149,7 +151,7 @@ def _merge(args: argparse.Namespace) -> int:
     from relpose_ros.localization.mapping import merge_maps
 
     with progress_bar("merging maps") as progress:
-        made = merge_maps(args.maps, args.out, _build_options(args), progress)
+        made = merge_maps(args.maps, args.out, _build_options(args), progress, args.trust_poses)
     return _made(made)
 
 
@@ -195,6 +197,15 @@ def made_text(made: Map) -> str:
         name, why = next(iter(left_out.items()))
         lines.append(f"warning: {len(left_out)} images left out; {name}: {why}")
     return "\n".join(lines)
+
+
+def _add_trust(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--trust-poses",
+        action="store_true",
+        help="do not compare frames: by default images that the map recognizes elsewhere, all moved alike, "
+        "are taken to be in another frame and refused",
+    )
 
 
 def _add_build_options(parser: CommandParser, *, extracting: bool = True) -> None:

@@ -17,12 +17,13 @@ from relpose_ros.localization.describing import describer_for
 from relpose_ros.localization.graph_attach import attached, dropped, extended, images_of
 from relpose_ros.localization.graph_road import Regresses, check_fits, open_regressor
 from relpose_ros.localization.holdout import calibrate
+from relpose_ros.localization.same_frame import require_same_frame
 from relpose_ros.maps import edit
 from relpose_ros.maps.assemble import BuildOptions, Known, assemble
 from relpose_ros.maps.bundle import Map
 from relpose_ros.maps.conditions import of_conditions
 from relpose_ros.maps.extract import FeatureStore, extract_references
-from relpose_ros.maps.notes import NETWORK, VLAD, with_notes, without_note
+from relpose_ros.maps.notes import FRAME, NETWORK, VLAD, with_notes, without_note
 from relpose_ros.maps.stored_index import inherit_index
 from relpose_ros.progress import Progress, silent
 from relpose_ros.retrieval.describer import Describer, open_describer
@@ -77,6 +78,7 @@ def add_references(
     out: str | Path,
     options: BuildOptions | None = None,
     progress: Progress = silent,
+    trust_poses: bool = False,
 ) -> Map:
     """A new map: the one at `map_path` and the references of `source`, in the same frame.
 
@@ -86,7 +88,7 @@ def add_references(
     `relpose calibrate` stored `min_inliers` is not lowered, and a note says that the rest is gone. What
     the old map keeps for a network that regresses relative poses is extended where `options.relpose_gnn`
     names it, else left out, with a note. Raises ConfigurationError for `options.retrain_vlad` with a map that
-    has no VLAD.
+    has no VLAD, and, unless `trust_poses`, MapError for a source that is in another frame.
     """
     out, options, start = Path(out), options or BuildOptions(), time.perf_counter()
     old = Map.open(map_path)
@@ -106,12 +108,14 @@ def add_references(
     if regressor is not None:
         check_fits(old, regressor)
     fresh, left_out = extract_references(source.references, options, store, progress, describer)
+    note = "" if trust_poses else require_same_frame(old, str(source.path), fresh, progress)
     known = edit.known_references(old)
     references = [*known, *edit.renamed(fresh, taken=set(old.reference_names))]
     vlad = None if options.retrain_vlad else old.vlad
     provenance = {
         **_provenance(source, left_out), "added_to": old.provenance, **_vlad_facts(old, vlad, len(fresh)),
     }  # fmt: skip
+    provenance = _with_frame_note(provenance, note)
     twins = tuple((i, j) for i, j in old.twins.tolist())
     tracks = Known(tuple(edit.known_matches(old)), len(known), twins, vlad)
     map_ = assemble(references, old.name, old.metric, options, provenance, tracks, progress, old.describer)
@@ -146,11 +150,12 @@ def merge_maps(
     out: str | Path,
     options: BuildOptions | None = None,
     progress: Progress = silent,
+    trust_poses: bool = False,
 ) -> Map:
     """One map out of several in the same frame; references are matched across them.
 
     Learned descriptors stay as they are, and must be of one maker (`options.retrieval` checks which); VLAD is
-    learned anew.
+    learned anew. Raises MapError, unless `trust_poses`, where one is in another frame than one before it.
     """
     start = time.perf_counter()
     check_out(Path(out))
@@ -159,7 +164,10 @@ def merge_maps(
     if options.retrieval is not None:
         describer_for(maps[0], options.retrieval)
     regressor = _regressor(options)
+    edit.check_mergeable(maps)
+    note = "" if trust_poses else _frame_notes(maps, progress)
     merged = edit.merged(maps, options, progress)
+    merged = replace(merged, provenance=_with_frame_note(merged.provenance, note))
     features = [merged.reference_features(i) for i in range(len(merged))]
     merged = carried_over(maps, calibrate(merged, features, options.calibration_samples, progress=progress))
     if regressor is not None:
@@ -171,7 +179,7 @@ def merge_maps(
 
 def attach_network(
     map_path: str | Path,
-    source: Source,
+    sources: Sequence[Source],
     checkpoint: str | Path | Regresses,
     out: str | Path,
     options: BuildOptions | None = None,
@@ -179,15 +187,15 @@ def attach_network(
 ) -> Map:
     """A new map: the one at `map_path`, its references described by a network that regresses relative poses.
 
-    `source` has the images that the map was made of. Calibrated as `calibrate_graph` does it. Raises MapError
-    where `source` lacks an image of the map, or has it elsewhere, or the map has no scale.
+    `sources` have the images that the map was made of. Calibrated as `calibrate_graph` does it. Raises
+    MapError where they lack an image of the map, or have it elsewhere, or the map has no scale.
     """
     out, options, start = Path(out), options or BuildOptions(), time.perf_counter()
     check_out(out)
     old, regressor = Map.open(map_path), open_regressor(checkpoint)
     if not old.metric:
         raise MapError(f"{map_path}: this map has no scale, and {regressor.path} says metres")
-    images = images_of(old, source)
+    images = images_of(old, sources)
     features = [old.reference_features(i) for i in range(len(old))]
     map_ = attached(old, images, features, regressor, options.calibration_samples, progress)
     map_ = replace(map_, provenance=without_note(map_.provenance, NETWORK))
@@ -220,6 +228,20 @@ def _describer(options: BuildOptions) -> Describer | None:
 def _regressor(options: BuildOptions) -> Regresses | None:
     """What regresses relative poses, where the map is to keep something for it."""
     return open_regressor(options.relpose_gnn) if options.relpose_gnn is not None else None
+
+
+def _frame_notes(maps: Sequence[Map], progress: Progress) -> str:
+    """Each map is compared with those before it; a note where nothing connects one with any of them."""
+    notes = []
+    for number, map_ in enumerate(maps[1:], start=1):
+        references = edit.known_references(map_)
+        told = [require_same_frame(m, str(map_.path), references, progress) for m in maps[:number]]
+        notes += told[:1] if all(told) else []
+    return "; ".join(notes)
+
+
+def _with_frame_note(provenance: dict[str, Any], note: str) -> dict[str, Any]:
+    return with_notes(provenance, {FRAME: note}) if note else provenance
 
 
 def _vlad_facts(old: Map, kept: Vlad | None, added: int) -> dict[str, Any]:

@@ -71,8 +71,8 @@ def without(map_: Map, names: Sequence[str]) -> Map:
     return leave_out(map_, removed)
 
 
-def merged(maps: Sequence[Map], options: BuildOptions, progress: Progress) -> Map:
-    """One map of all references, matched across the maps as if they had been built together."""
+def check_mergeable(maps: Sequence[Map]) -> None:
+    """Raise MapError where maps cannot become one: fewer than two, other units, features or describers."""
     if len(maps) < 2:
         raise MapError(f"merging takes at least two maps, got {len(maps)}")
     first = maps[0]
@@ -83,7 +83,13 @@ def merged(maps: Sequence[Map], options: BuildOptions, progress: Progress) -> Ma
                 f"{first.path} has features {first.feature!r}, {other.path} has {other.feature!r}; "
                 "rebuild one of them with the other's"
             )
-    describer = common_describer(maps)
+    common_describer(maps)
+
+
+def merged(maps: Sequence[Map], options: BuildOptions, progress: Progress) -> Map:
+    """One map of all references, matched across the maps as if they had been built together."""
+    check_mergeable(maps)
+    first, describer = maps[0], common_describer(maps)
     references: list[Reference] = []
     matches: list[PairMatches] = []
     twins: list[tuple[int, int]] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-CALIBRATION, NETWORK, VLAD = "calibration", "network", "vlad"
+CALIBRATION, FRAME, NETWORK, VLAD = "calibration", "frame", "network", "vlad"
 """Kinds of notes."""
 
 _UNNAMED = "note"

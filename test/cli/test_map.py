@@ -15,12 +15,15 @@ from relpose_ros.progress import silent
 
 
 @pytest.fixture
-def library(monkeypatch, fake_map):
+def library(monkeypatch, fake_map, trusted):
     """The map library, remembering its calls."""
     calls = []
 
     def remember(name):
         def function(*args):
+            if name in ("add", "merge"):
+                *args, trust_poses = args
+                trusted.append(trust_poses)
             *given, options, progress = args if name != "remove" else (*args, None, silent)
             progress(1, 2, "stage")
             calls.append((name, tuple(given), options))
@@ -34,6 +37,12 @@ def library(monkeypatch, fake_map):
         monkeypatch.setattr(f"{home}.{function}", remember(name))
     monkeypatch.setattr("relpose_ros.cli.map.open_from", lambda args: ("source", args.source, args.options))
     return calls
+
+
+@pytest.fixture
+def trusted():
+    """Whether poses were to be trusted, of each call that asks."""
+    return []
 
 
 def test_build(library, capsys):
@@ -56,6 +65,15 @@ def test_remove(library):
 def test_merge(library):
     assert main(["map", "merge", "one.relmap", "two.relmap", "--out", "both.relmap"]) == 0
     assert library[0][:2] == ("merge", ([Path("one.relmap"), Path("two.relmap")], Path("both.relmap")))
+
+
+def test_poses_are_trusted_where_that_is_said(library, trusted):
+    for action in (["add", "old", "images/"], ["merge", "a", "b"]):
+        assert (
+            main(["map", *action, "--out", "m"]) == 0
+            and main(["map", *action, "--trust-poses", "--out", "m"]) == 0
+        )
+    assert trusted == [False, True, False, True]
 
 
 def test_what_is_given_changes_how_the_map_is_made(library):

@@ -273,7 +273,7 @@ def test_what_chance_reaches_is_not_forgotten(
 def test_all_notes_are_told(calibrated: Map, rendered_world: Source, tmp_path: Path) -> None:
     few = remove_references(calibrated.path, calibrated.reference_names[4:], tmp_path / "few.relmap")
     more = add_references(few.path, part(rendered_world, slice(12, 20)), tmp_path / "a.relmap", QUICK)
-    assert set(more.provenance["notes"]) == {"vlad", "calibration"}
+    assert set(more.provenance["notes"]) == {"vlad", "calibration", "frame"}
     told = made_text(more)
     assert "note: the VLAD was learned" in told and "note: the calibration on images of second_drive" in told
     old = replace(more, provenance={**more.provenance, "note": "of old"})

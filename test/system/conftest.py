@@ -31,7 +31,7 @@ from relpose_ros.nodes.spinning import spinning_node
 
 sys.path.append(str(Path(__file__).parent))  # driving_robot
 FAKE = str(Path(__file__).parents[1] / "nodes" / "fake_localizer_node.py")
-DISCOVERY = 20.0
+DISCOVERY = 60.0
 START_NS = 1_700_000_000_000_000_000
 WIDTH, HEIGHT = 64, 48
 

@@ -1,0 +1,86 @@
+"""Maps whose frames began elsewhere are told from maps of one frame, and from other places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from relpose_ros.errors import MapError
+from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.localization.mapping import merge_maps
+from relpose_ros.localization.same_frame import FrameCheck, check_frame, require_same_frame
+from relpose_ros.maps.assemble import BuildOptions, assemble
+from relpose_ros.maps.bundle import Map
+from relpose_ros.maps.landmarks import Reference
+from relpose_ros.maps.notes import FRAME, notes_of
+from relpose_ros.progress import silent
+
+MAP_FROM_OTHER = Rigid.from_rotation_vector([0.0, 0.7, 0.0], [4.0, 0.2, -3.0])
+
+
+def seen_again(world: Any, move: Rigid | None = None, scale: float = 1.0) -> list[Reference]:
+    """A second drive, each image somewhat off the first one's, in a frame that is moved and scaled."""
+    out = []
+    for i, pose in enumerate(world.drive(12, turns=0.95)):
+        features = world.features(pose, seed=5000 + i)
+        said = pose if move is None else move.inverse() @ pose
+        said = Rigid(said.rotation, scale * said.translation)
+        out.append(Reference(f"again{i:02d}", world.camera, said, features))
+    return out
+
+
+def saved(references: Sequence[Reference], name: str, folder: Path) -> Map:
+    return assemble(references, name, True, BuildOptions(), {}).save(folder / f"{name}.relmap")
+
+
+def test_one_frame(hall: Map, point_world: Any) -> None:
+    check = check_frame(hall, seen_again(point_world))
+    assert check.tried == 12 and check.found >= 10 and check.agree == check.found and not check.contradicts
+
+
+def test_another_frame(hall: Map, point_world: Any) -> None:
+    check = check_frame(hall, seen_again(point_world, MAP_FROM_OTHER))
+    assert check.contradicts and check.agree == 0 and check.elsewhere == check.found
+    assert check.map_from_other is not None
+    distance, angle = check.map_from_other.distance_to(MAP_FROM_OTHER)
+    assert distance < 0.1 and angle < 0.02
+    with pytest.raises(MapError, match=r"drive is not in the frame of .* by 5 m and 40.1 deg.*--trust-poses"):
+        require_same_frame(hall, "drive", seen_again(point_world, MAP_FROM_OTHER), silent)
+
+
+def test_another_scale(hall: Map, point_world: Any) -> None:
+    other = seen_again(point_world, MAP_FROM_OTHER, scale=3.0)
+    assert check_frame(replace(hall, metric=False), other).contradicts
+
+
+def test_another_place_is_no_contradiction_but_said(hall: Map, other_point_world: Any) -> None:
+    other = seen_again(other_point_world)
+    assert check_frame(hall, other) == FrameCheck(12, 0, 0)
+    assert "recognizes none of 12 images of drive" in require_same_frame(hall, "drive", other, silent)
+
+
+def test_a_few_that_look_alike_are_no_contradiction() -> None:
+    assert not FrameCheck(30, 12, 10, 2, MAP_FROM_OTHER).contradicts
+    assert not FrameCheck(30, 2, 0, 2, MAP_FROM_OTHER).contradicts
+    assert not FrameCheck(30, 20, 0, 8, MAP_FROM_OTHER).contradicts
+    assert FrameCheck(30, 20, 1, 12, MAP_FROM_OTHER).contradicts
+
+
+def test_merging(point_world: Any, other_point_world: Any, tmp_path: Path) -> None:
+    first = saved(point_world.references(12), "first", tmp_path)
+    moved = saved(seen_again(point_world, MAP_FROM_OTHER), "moved", tmp_path)
+    elsewhere = saved(seen_again(other_point_world), "elsewhere", tmp_path)
+    out = tmp_path / "merged.relmap"
+    with pytest.raises(MapError, match=r"moved\.relmap is not in the frame of"):
+        merge_maps([first.path, elsewhere.path, moved.path], out)
+    assert not out.exists()
+    together = merge_maps([first.path, elsewhere.path], out)
+    assert "elsewhere.relmap: nothing shows" in notes_of(together.provenance)[FRAME]
+    trusted = merge_maps([first.path, moved.path], out, trust_poses=True)
+    assert len(trusted) == 24 and FRAME not in notes_of(trusted.provenance)
+    assert np.isfinite(trusted.landmarks.points).all()
