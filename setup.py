@@ -27,7 +27,9 @@ setup(
     data_files=[
         ("share/relpose_ros", ["package.xml"]),
         ("share/relpose_ros/launch", sorted(glob("launch/*.py"))),
+        ("share/relpose_ros/launch/examples", sorted(glob("launch/examples/*.py"))),
         ("share/relpose_ros/config", sorted(glob("config/*.*"))),
+        ("share/relpose_ros/config/examples", sorted(glob("config/examples/*.*"))),
         ("share/relpose_ros/msg", sorted(glob("msg/*.msg") + glob("msg/*.srv") + glob("msg/*.action"))),
     ],
     long_description=README.read_text(encoding="utf-8") if README.is_file() else "",

@@ -10,7 +10,10 @@ from relpose_ros.errors import RelposeError
 
 BENCHMARKS = {
     "scenes": "every posed scene: accuracy, covariance, latency by stage, map size (the README's table)",
+    "robot": "every scene as single frames and with odometry: false poses, covariance, kidnappings",
+    "robot_node": "the localizer node over DDS at 10 Hz: processor and memory",
     "strangers": "images that a map does not contain: how many poses are published all the same",
+    "thresholds": "each threshold that a user can set, varied: availability, error, false poses, time",
     "pruner": "a correspondence network between matching and solvers: does it earn its place?",
     "matcher": "the localizer with and without a graph matcher, strangers too",
     "scene_coordinates": "a network of scene coordinates against the map on the same queries",

@@ -1,10 +1,12 @@
 """Where landmarks find too little: regression alone, refined, structure alone, classical relative alone.
 
-    python -m benchmarks relative_estimators --checkpoint FILE SOURCE... [--limit N] [--blur PX] [--json FILE]
+    python -m benchmarks relative_estimators --checkpoint FILE SOURCE... [--limit N] [--strangers N]
+        [--blur PX] [--json FILE]
 
 A map is built of each source's references (or used again from --maps), the network attached and calibrated,
 and every query answered by each road alone, through the arbiter with its calibration. --blur makes queries
-hard for local features: a Gaussian of so many pixels. SOURCE is any that `relpose map build` takes.
+hard for local features: a Gaussian of so many pixels. --strangers also asks for so many images of each other
+SOURCE: every pose of one is false. SOURCE is any that `relpose map build` takes.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from benchmarks import scene_tables
 from benchmarks.report import describe_machine, machine, markdown, number
 from relpose_ros.datasets.base import PosedImage, Source
 from relpose_ros.datasets.open import open_source
+from relpose_ros.evaluation.consistency import Share
 from relpose_ros.evaluation.evaluate import Localizes, MapFacts, answer, spaced, write_evaluation
 from relpose_ros.evaluation.files import plain, write_text
 from relpose_ros.localization.arbiter import REFINED, REGRESSION, Arbiter
@@ -39,10 +42,12 @@ from relpose_ros.localization.relative import RelativeLocalizer
 from relpose_ros.localization.rivals import doubted, separate_places
 from relpose_ros.localization.structure import StructureLocalizer
 from relpose_ros.maps.bundle import Map
-from relpose_ros.types import Frame, Hypothesis, Localization
+from relpose_ros.types import Frame, Hypothesis, Localization, State
 
 Results = dict[str, Any]
 Road = Callable[[Query, list[Neighbour]], list[Hypothesis]]
+
+PUBLISHED = (State.LOCALIZED, State.DEGRADED)
 
 
 @dataclass
@@ -111,8 +116,10 @@ def blurred(image: PosedImage, pixels: float) -> PosedImage:
     return replace(image, load=load) if pixels else image
 
 
-def measure(source: Source, opened: Map, args: argparse.Namespace) -> list[Results]:
-    """`results.json` of each contestant, and `profile`: its name."""
+def measure(
+    source: Source, opened: Map, strangers: Sequence[PosedImage], args: argparse.Namespace
+) -> list[Results]:
+    """`results.json` of each contestant, `profile`: its name, and `strangers`: what became of them."""
     localizers = contestants(opened, args.checkpoint, args.profile)
     facts = MapFacts(opened.info(), opened.reference_poses, opened.landmark_points)
     queries = [blurred(image, args.blur) for image in spaced(source.queries, args.limit)]
@@ -121,8 +128,23 @@ def measure(source: Source, opened: Map, args: argparse.Namespace) -> list[Resul
         answer(localizer, source.references[0])  # the first call loads libraries
         records = [answer(localizer, image) for image in queries]
         found = write_evaluation(records, None, facts, source=source, command="")
-        results.append({**found, "profile": name})
+        asked = [answer(localizer, image, outside=True).localization.state for image in strangers]
+        told: dict[str, int] = {str(state): asked.count(state) for state in PUBLISHED}
+        told["asked"] = len(asked)
+        results.append({**found, "profile": name, "strangers": told})
     return results
+
+
+def false_poses(results: Sequence[Results]) -> str:
+    """Poses published for images of other places."""
+    rows = []
+    for result in results:
+        told = result["strangers"]
+        share = Share(sum(told[state] for state in PUBLISHED), told["asked"])
+        counts = [told["asked"], *(told[state] for state in PUBLISHED), f"{share.interval[1]:.3f}"]
+        rows.append([result["source"], result["profile"], *counts])
+    header = ["map", "", "images of other places", "localized", "degraded", "share at most (95 %)"]
+    return markdown(header, rows)
 
 
 def prepared(source: Source, checkpoint: Path, folder: Path) -> Map:
@@ -131,7 +153,7 @@ def prepared(source: Source, checkpoint: Path, folder: Path) -> Map:
     if not plain_map.exists():
         build_map(source, plain_map)
     if not attached.exists():
-        attach_network(plain_map, source, checkpoint, attached)
+        attach_network(plain_map, [source], checkpoint, attached)
     return Map.open(attached)
 
 
@@ -169,6 +191,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, help="of relpose_gnn.*")
     parser.add_argument("--profile", default="default")
     parser.add_argument("--limit", type=int, help="at most that many queries a scene, evenly spaced")
+    parser.add_argument(
+        "--strangers", type=int, default=0, help="images of each other SOURCE (default: none)"
+    )
     parser.add_argument("--blur", type=float, default=0.0, help="of the queries, px (default: none)")
     parser.add_argument("--maps", type=Path, help="keep the maps here, and use again what lies here")
     parser.add_argument("--json", type=Path, help="also write everything, query by query, to this file")
@@ -186,13 +211,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.maps or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        for path in args.sources:
-            source = open_source(path)
+        sources = [open_source(path) for path in args.sources]
+        for source in sources:
             if not source.references or not source.queries:
-                raise SystemExit(f"{path}: expected references and queries")
+                raise SystemExit(f"{source.path}: expected references and queries")
+        for source in sources:
+            others = [
+                i for other in sources if other is not source for i in spaced(other.queries, args.strangers)
+            ]
             maps.append(prepared(source, args.checkpoint, folder))
-            results += measure(source, maps[-1], args)
-        tables = (scene_tables.accuracy(results), scene_tables.coverage(results), roads_taken(results))
+            results += measure(source, maps[-1], others, args)
+        tables = [scene_tables.accuracy(results), scene_tables.coverage(results), roads_taken(results)]
+        tables += [false_poses(results)] if args.strangers else []
         print("\n\n".join([*tables, calibrations(maps)]))
     if args.json:
         write_text(args.json, json.dumps(plain({"machine": at_start, "scenes": results}), indent=1))

@@ -57,7 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, help="at most that many queries a scene, evenly spaced")
     parser.add_argument("--references", type=int, help="at most that many references a scene")
     parser.add_argument("--maps", type=Path, help="keep the maps here, and use again what lies here")
-    parser.add_argument("--json", type=Path, help="also write everything, query by query, to this file")
+    parser.add_argument(
+        "--json", "--out", type=Path, help="also write everything, query by query, to this file"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

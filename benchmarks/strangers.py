@@ -25,6 +25,7 @@ from relpose_ros.evaluation.evaluate import spaced
 from relpose_ros.features.base import Features
 from relpose_ros.features.registry import make_extractor
 from relpose_ros.geometry.cameras import Camera
+from relpose_ros.localization.hint import Hint
 from relpose_ros.localization.localizer import Localizer
 from relpose_ros.localization.options import options_for
 from relpose_ros.localization.query import Neighbour, Query
@@ -45,10 +46,11 @@ class RecordingLocalizer(Localizer):
         camera: Camera,
         beside: Sequence[Hypothesis] = (),
         image: NDArray[np.uint8] | None = None,
+        hint: Hint | None = None,
     ) -> Localization:
         """As the localizer's own."""
         self.last = ()
-        return super().localize_features(features, camera, beside, image)
+        return super().localize_features(features, camera, beside, image, hint)
 
     def hypotheses(
         self, query: Query, neighbours: list[Neighbour]

@@ -6,8 +6,6 @@ process each, beside the localizer.
 
 from __future__ import annotations
 
-import os
-
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
@@ -15,32 +13,28 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
 from launch import LaunchContext, LaunchDescription  # type: ignore[attr-defined]
+from relpose_ros.nodes import launching
+from relpose_ros.nodes.launching import Given
 
-ARGUMENTS = {
-    "map": (None, "path of the map bundle (*.relmap)"),
-    "image": ("/camera/image_raw", "image topic"),
-    "camera_info": ("", "CameraInfo topic; default: camera_info beside the image topic"),
-    "profile": ("default", "default, fast or accurate"),
-    "pruner": ("", "checkpoint of a correspondence network (features.pruner); default: none"),
-    "matcher": ("", "checkpoint of a graph matcher, IMP or EIMP (features.matcher); default: none"),
-    "relative_checkpoint": ("", "network that regresses relative poses (relative.checkpoint); default: none"),
-    "retrieval": ("", "what the map was built with (retrieval.checkpoint); default: the map's own VLAD"),
-    "scene": ("", "checkpoint of a scene-coordinate network (scene.checkpoint); default: none"),
-    "odom_frame_id": ("odom", "frame of odometry; none for single-frame poses alone"),
-    "tf_broadcast": ("true", "publish the transform map -> odom_frame_id"),
-    "autostart": ("true", "configure and activate at start; false: somebody else does it"),
-    "use_lifecycle_manager": ("false", "start a nav2_lifecycle_manager, which then does it (needs Nav2)"),
-    "use_sim_time": ("false", "take time from /clock"),
+ARGUMENTS: launching.Arguments = {
+    **launching.INPUTS,
+    **launching.MODELS,
+    **launching.FRAMES,
+    **launching.PROCESS,
 }
-"""Launch argument -> default (None: required), description."""
+
+CAMERA = ("camera_file", "image_transport", "qos_reliability", "use_sim_time")
+"""Arguments for every node."""
+MATCHING = ("map", "profile", "pruner", "matcher", "relative_checkpoint")
+"""Arguments for relative_pose_node."""
+SCENE = ("scene", "base_frame_id", "base_from_camera")
+"""Arguments for scene_coordinate_node, whose checkpoint names the frame of its poses."""
 
 
 def generate_launch_description() -> LaunchDescription:
     """All nodes."""
     declared = [
-        DeclareLaunchArgument(
-            name, description=text, **({} if default is None else {"default_value": default})
-        )
+        DeclareLaunchArgument(name, default_value=default, description=text)
         for name, (default, text) in ARGUMENTS.items()
     ]
     return LaunchDescription([*declared, OpaqueFunction(function=make_everything)])
@@ -49,57 +43,41 @@ def generate_launch_description() -> LaunchDescription:
 def make_everything(context: LaunchContext) -> list[object]:
     """The localizer, with the manager of all nodes if one is asked for, and the other nodes."""
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    share = FindPackageShare("relpose_ros")
+    files = [launching.parameter_file(given, "")] if given["params_file"] else []
     localization = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(
-            PathJoinSubstitution([FindPackageShare("relpose_ros"), "launch", "localization.launch.py"])
-        ),
+        PythonLaunchDescriptionSource(PathJoinSubstitution([share, "launch", "localization.launch.py"])),
         launch_arguments={**given, "managed_nodes": managed_nodes(given)}.items(),
     )
-    return [localization, *make_nodes(given)]
+    return [localization, *make_nodes(given, files)]
 
 
-def managed_nodes(given: dict[str, str]) -> str:
+def managed_nodes(given: Given) -> str:
     """All nodes, in the order in which a manager brings them up."""
     return " ".join([*node_parameters(given), "localizer"])
 
 
-def make_nodes(given: dict[str, str]) -> list[Node]:
+def make_nodes(given: Given, files: list[str]) -> list[Node]:
     """retrieval_node, relative_pose_node, and scene_coordinate_node if it has a checkpoint."""
-    camera_info = given["camera_info"] or given["image"].rsplit("/", 1)[0] + "/camera_info"
-    remappings = [
-        ("image", given["image"]),
-        ("camera_info", camera_info),
-        ("neighbours", "retrieval/neighbours"),
-    ]
     return [
         Node(
-            package="relpose_ros",
             executable=f"{name}_node",
             name=name,
-            parameters=[parameters],
-            remappings=remappings,
-            output="screen",
+            parameters=[*files, parameters],
+            remappings=[*launching.camera_remappings(given), ("neighbours", "retrieval/neighbours")],
+            **launching.node_options(given),
         )
         for name, parameters in node_parameters(given).items()
     ]
 
 
-def node_parameters(given: dict[str, str]) -> dict[str, dict[str, object]]:
+def node_parameters(given: Given) -> dict[str, dict[str, object]]:
     """Name of each node that is wanted -> its parameters."""
-    by_itself = given["autostart"] == "true" and given["use_lifecycle_manager"] != "true"
-    common: dict[str, object] = {"use_sim_time": given["use_sim_time"] == "true", "autostart": by_itself}
-    mapped = common | {"map": _absolute(given["map"]), "profile": given["profile"]}
-    named = {f"features.{name}": given[name] for name in ("pruner", "matcher")}
-    matching = {parameter: _absolute(path) for parameter, path in named.items() if path}
-    describing = {"retrieval.checkpoint": _absolute(given["retrieval"])} if given["retrieval"] else {}
-    if given["relative_checkpoint"]:
-        matching |= {"relative.estimator": "relpose_gnn"}
-        matching |= {"relative.checkpoint": _absolute(given["relative_checkpoint"])}
-    nodes = {"retrieval": mapped | describing, "relative_pose": mapped | matching}
+    wanted: dict[str, tuple[str, ...]] = {
+        "retrieval": ("map", "profile", "retrieval"),
+        "relative_pose": MATCHING,
+    }
     if given["scene"]:
-        nodes["scene_coordinate"] = common | {"scene.checkpoint": _absolute(given["scene"])}
-    return nodes
-
-
-def _absolute(path: str) -> str:
-    return os.path.abspath(os.path.expanduser(path))
+        wanted["scene_coordinate"] = SCENE
+    life = launching.starts_itself(given)
+    return {name: life | launching.parameters(given, *CAMERA, *own) for name, own in wanted.items()}

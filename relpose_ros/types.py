@@ -149,7 +149,8 @@ class Evidence:
     `view_change`: how far, in radians of parallax and turning, the nearest reference's view
     is from this one; `depth`: median distance to what was matched, in map units; `objection`:
     what its own road holds against the hypothesis, in words; `rival_place`: a reference at a place that
-    looks alike and that the image does not disprove.
+    looks alike and that the image does not disprove; `hinted_away`: one at a place that looks alike and that
+    a hint excludes, not the image.
     """
 
     inliers: int
@@ -164,6 +165,7 @@ class Evidence:
     residual_angle: float = 0.0
     objection: str = ""
     rival_place: str = ""
+    hinted_away: str = ""
 
 
 @dataclass(frozen=True, eq=False)

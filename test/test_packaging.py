@@ -146,6 +146,10 @@ def test_wheel_holds_the_package_and_not_the_tests(wheel):
     tops = {name.split("/")[0] for name in names}
     assert {t for t in tops if "." not in t} == {"relpose_ros", "relpose_training"}
     assert any(name.endswith("share/relpose_ros/package.xml") for name in names)
+    patterns = ("launch/*.py", "launch/examples/*.py", "config/*.*", "config/examples/*.*")
+    shared = [str(path.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern)]
+    assert len(shared) > 9
+    assert all(any(name.endswith(f"share/relpose_ros/{path}") for name in names) for path in shared)
 
 
 def test_wheel_answers_help_with_the_standard_library_alone(wheel):

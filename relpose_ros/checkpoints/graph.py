@@ -17,9 +17,11 @@ from relpose_ros.errors import CheckpointError, ConfigurationError, DependencyEr
 from relpose_ros.geometry.rigid import Rigid
 
 if TYPE_CHECKING:
+    from relpose_ros.geometry.relative_vectors import RelativeVectors
     from relpose_ros.networks.relpose_gnn.graph_network import GraphNetwork
 
 Floats = NDArray[np.float32]
+Array = NDArray[np.float64]
 
 FAMILY = "relpose_gnn."
 """What the registry names of these networks begin with."""
@@ -92,29 +94,39 @@ class GraphPredictor:
         """Edges into a query from descriptors: query (D,), references (K, D), best first.
 
         `map_from_reference` (K,) is read by the published convention alone, whose numbers are in the map's
-        axes. Edges whose numbers are not finite are left out.
+        axes. Edges whose numbers are not finite are left out (`edges_into_query`).
         """
         import torch
 
         nodes = np.concatenate([query[None], references]).astype(np.float32)[None]
         with inference(self.threads):
             relative, edges, log_variance = self._network.edge_poses(torch.from_numpy(nodes))
-        sources, targets = edges[0].numpy()
-        vectors = relative[0].double().numpy()
-        chosen = np.flatnonzero((targets == 0) & np.isfinite(vectors).all(axis=1))
-        variance = np.repeat(np.square(UNTOLD), 3)[None].repeat(len(chosen), axis=0)
-        if log_variance is not None:
-            variance = np.exp(np.clip(log_variance[0].double().numpy()[chosen], -30.0, 30.0))
-        index = sources[chosen].astype(np.int64) - 1
-        return Edges(
-            index,
-            _reference_from_query(self.graph, map_from_reference[index], vectors[chosen]),
-            variance[:, :, None] * np.eye(6),
-        )
+        told = relative[0].double().numpy()
+        sure = None if log_variance is None else log_variance[0].double().numpy()
+        return edges_into_query(self.graph.convention, edges[0].numpy(), told, sure, map_from_reference)
 
 
-def _reference_from_query(graph: GraphInfo, map_from_reference: Rigid, vectors: NDArray[np.float64]) -> Rigid:
-    return map_from_reference.inverse() @ graph.convention.read_target(map_from_reference, vectors)
+def edges_into_query(
+    convention: RelativeVectors,
+    edges: NDArray[np.integer],
+    relative: Array,
+    log_variance: Array | None,
+    map_from_reference: Rigid,
+) -> Edges:
+    """Those of a graph's edges (2, E) that end at its query, node 0, and are finite.
+
+    `relative` (E, 6) as `convention` says, `log_variance` (E, 6), or None for a network that does not say how
+    sure it is; `map_from_reference` (K,) of nodes 1 to K.
+    """
+    numbers = relative if log_variance is None else np.concatenate([relative, log_variance], axis=1)
+    chosen = np.flatnonzero((edges[1] == 0) & np.isfinite(numbers).all(axis=1))
+    variance = np.repeat(np.square(UNTOLD), 3)[None].repeat(len(chosen), axis=0)
+    if log_variance is not None:
+        variance = np.exp(np.clip(log_variance[chosen], -30.0, 30.0))
+    index = edges[0, chosen].astype(np.int64) - 1
+    references = map_from_reference[index]
+    told = references.inverse() @ convention.read_target(references, relative[chosen])
+    return Edges(index, told, variance[:, :, None] * np.eye(6))
 
 
 def _load(path: Path) -> GraphNetwork:

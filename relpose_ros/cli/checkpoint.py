@@ -1,4 +1,4 @@
-"""`relpose checkpoint import|info|fetch|calibrate|networks`: weights as files that run nothing."""
+"""`relpose checkpoint import|info|fetch|calibrate|export|networks`: weights as files that run nothing."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ relpose checkpoint import imp eimp_sift.pth                 published weights ->
 relpose checkpoint import openibl model_best.pth.tar pca_params_model_best.h5 --out sfrs.safetensors
 relpose checkpoint info sfrs.safetensors
 relpose checkpoint calibrate office.safetensors office/     learn how far a scene's network is off
+relpose checkpoint export eimp.safetensors                  ONNX files that make a matcher faster on a CPU
 relpose checkpoint networks                                 every network that a checkpoint can be of"""
 
 
@@ -61,6 +62,7 @@ def add_parser(subparsers: Subparsers) -> None:
             "the support that rules out chance to what comes out, and write both into the checkpoint.",
         )
     )
+    _add_export(actions.add_parser("export", help="make the ONNX files of a matcher"))
     actions.add_parser("networks", help="every registered network")
 
 
@@ -87,6 +89,18 @@ def _add_import(parser: CommandParser) -> None:
     parser.add_argument("--origin", help="where they come from, if not from the system's own page")
     parser.add_argument("--data", default="not stated", help="what they were trained on")
     parser.add_argument("--force", action="store_true", help="replace an existing checkpoint")
+
+
+def _add_export(parser: CommandParser) -> None:
+    parser.description = (
+        "Make ONNX files of the iterations of a matcher (imp.*), in the cache ($XDG_CACHE_HOME/relpose). "
+        "From then on the localizer takes ONNX Runtime for them, which is faster on a CPU. Other networks "
+        "need no such command: theirs are made when they are first used."
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="a .safetensors checkpoint of imp.*")
+    parser.add_argument(
+        "--iterations", type=int, metavar="N", help="as matcher_iterations of the localizer; default: all"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -165,6 +179,16 @@ def _ask(release: Release) -> bool:
     return input("Do you accept this licence? [yes/no] ").strip().lower() == "yes"
 
 
+def _export(args: argparse.Namespace) -> int:
+    from relpose_ros.features.graph_matching import GraphMatcher
+    from relpose_ros.features.onnx_iterations import iteration_files
+
+    made = GraphMatcher(args.file, args.iterations, backend="onnxruntime")
+    for (start, stop), path in iteration_files(made.network, args.file, made.iterations).items():
+        print(f"iterations {start + 1} to {stop}: {path}")
+    return 0
+
+
 def _networks(args: argparse.Namespace) -> int:
     import torch
 
@@ -182,5 +206,6 @@ ACTIONS = {
     "info": _info,
     "fetch": _fetch,
     "calibrate": calibrate_scene.run,
+    "export": _export,
     "networks": _networks,
 }

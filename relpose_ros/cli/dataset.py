@@ -51,7 +51,9 @@ def _add_simulate(parser: CommandParser) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where the world goes")
     parser.add_argument("--seed", type=int, help="everything random follows from it (default 0)")
     parser.add_argument(
-        "--world", help="office (default); of places that look alike: corridor, equal_doors, ..."
+        "--world",
+        help="office (default); rooms: other walls for every seed; of places that look alike: "
+        "corridor, equal_doors, ...",
     )
     parser.add_argument("--appearance", help="a (default) or b: two looks of the same geometry")
     parser.add_argument(

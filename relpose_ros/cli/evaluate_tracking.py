@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 FOLDER = "with_odometry"
 """Below the report's folder: the same files for what the tracker publishes, and tracking.json."""
 
-UNIT_SHARE = 0.1
-"""Of the scene's extent: what counts as a metre where the map's unit is not the metre."""
-
 
 def add_odometry_arguments(parser: argparse.ArgumentParser) -> None:
     """`--odometry`, `--frame-rate` and `--kidnap-at`."""
@@ -65,12 +62,12 @@ def evaluate_with_odometry(
     """Track the records and write what came of it. Returns tracking.json's content and its table."""
     from relpose_ros.evaluation.evaluate import write_evaluation
     from relpose_ros.evaluation.provenance import command_line
-    from relpose_ros.evaluation.tracked import SimulatedDrive, track_queries
+    from relpose_ros.evaluation.tracked import SimulatedDrive, metre, track_queries
     from relpose_ros.evaluation.tracking_results import format_tracking, tracking_results, write_tracking
     from relpose_ros.localization.tracking.camera_tracker import CameraTracker
     from relpose_ros.localization.tracking.options import TrackerOptions
 
-    unit = _unit(records, facts, source)
+    unit = metre(records, facts.reference_poses, source.metric)
     drive = SimulatedDrive(args.odometry, rate=args.frame_rate, kidnap_at=args.kidnap_at).scaled(unit)
     run = track_queries(records, CameraTracker(TrackerOptions().scaled(unit)), drive)
     found = tracking_results(run, drive, facts, metric=source.metric, unit=unit)
@@ -78,16 +75,6 @@ def evaluate_with_odometry(
     write_evaluation(run.tracked, folder, facts, source=source, command=command_line())
     write_tracking(found, folder / "tracking.json")
     return found, f"{format_tracking(found, source.metric)}\nreport: {folder / 'report.html'}"
-
-
-def _unit(records: Sequence[QueryRecord], facts: MapFacts, source: Source) -> float:
-    """How long a metre is in map units."""
-    from relpose_ros.evaluation.false_poses import scene_extent
-
-    if source.metric:
-        return 1.0
-    extent = scene_extent(records, facts.reference_poses)
-    return UNIT_SHARE * extent if extent > 0 else 1.0
 
 
 def _above_zero(word: str) -> float:

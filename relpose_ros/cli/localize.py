@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from relpose_ros.cli.parser import Subparsers
+    from relpose_ros.localization.hint import Hint
     from relpose_ros.localization.localizer import Localizer
     from relpose_ros.types import Localization
 
@@ -37,7 +38,12 @@ relative to it:
       mask: body.png        # optional: 0 marks the pixels to ignore
       stamp: 12.5           # optional: seconds
     left: ...
-  tolerance: 0.01           # optional: seconds that stamps may differ"""
+  tolerance: 0.01           # optional: seconds that stamps may differ
+
+With --hint, somebody knows about where the camera (of --rig: the base) is. References round there are asked
+too, and of places that look alike the one that fits is taken; what stands by the hint alone is "degraded".
+HINT is "x y z yaw" (map units and radians; the map's z is up, and the camera looks level to where yaw points:
+0 along x, pi/2 along y), or the whole pose, "x y z qx qy qz qw" as answers have it."""
 
 EXAMPLES = """\
 relpose localize --map office.relmap image.jpg --camera camera.yaml
@@ -46,7 +52,9 @@ relpose localize --map office.relmap --retrieval places.safetensors image.jpg --
 relpose localize --map office.relmap a.jpg b.jpg --camera 525 525 319.5 239.5 640 480
 relpose localize --map office.relmap *.png --camera 525 525 319.5 239.5 640 480 -0.28 0.07 1e-4 0 --json
 relpose localize --map office.relmap image.jpg --camera camera.yaml --mask robot.png
-relpose localize --map office.relmap --rig rig.yaml"""
+relpose localize --map office.relmap --rig rig.yaml
+relpose localize --map office.relmap image.jpg --camera camera.yaml --hint "3 -1.5 0.4 1.57"
+"""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -62,6 +70,15 @@ def add_parser(subparsers: Subparsers) -> None:
         "--mask", metavar="FILE", help="PNG of the size of the images: what lies where it is 0 is not used"
     )
     parser.add_argument("--rig", nargs="+", metavar="RIG", help="files of rigs in place of images, see above")
+    parser.add_argument("--hint", metavar="HINT", help="about where the camera or the base is, see above")
+    parser.add_argument(
+        "--hint-std",
+        nargs=2,
+        type=float,
+        default=(0.5, 15.0),
+        metavar=("DISTANCE", "DEGREES"),
+        help="standard deviations of the hint, on each axis in map units and about it (default: 0.5 15)",
+    )
     parser.add_argument("--json", action="store_true", help="one line of JSON an image")
 
 
@@ -71,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError("expected --camera CAMERA for the images, or --rig RIG; got neither")
     if args.rig is not None and (args.camera is not None or args.mask is not None or args.images):
         raise ConfigurationError("--rig names images, cameras and masks itself: give it alone")
+    if args.hint is not None and args.map is None:
+        raise ConfigurationError("--hint says where in a map to look: give it --map MAP")
     return _run_rigs(args) if args.rig is not None else _run_images(args)
 
 
@@ -85,10 +104,16 @@ def _run_images(args: argparse.Namespace) -> int:
     from relpose_ros.types import Frame
 
     mask = read_mask(args.mask) if args.mask is not None else None
+    known = _hint(args)
     opened, localizer = open_localizer(args)
 
     def answer(path: str) -> Localization:
-        return localizer.localize(replace(Frame.read(path, camera, mask=mask), source=path))
+        frame = replace(Frame.read(path, camera, mask=mask), source=path)
+        return (
+            localizer.localize(frame)
+            if known is None
+            else cast("Localizer", localizer).localize(frame, known)
+        )
 
     return _answer_each(images, answer, bool(opened.info().get("metric", True)), args.json)
 
@@ -96,17 +121,34 @@ def _run_images(args: argparse.Namespace) -> int:
 def _run_rigs(args: argparse.Namespace) -> int:
     if args.map is None:
         raise ConfigurationError("--rig finds one pose over the landmarks of a map: give it --map MAP")
+    known = _hint(args)
     opened, localizer = open_localizer(args)
     in_map = cast("Localizer", localizer)  # there is a map
 
     from relpose_ros.datasets.rig_files import read_rig
 
     def answer(path: str) -> Localization:
-        return replace(in_map.localize_rig(read_rig(path)), source=path)
+        rig = read_rig(path)
+        found = in_map.localize_rig(rig) if known is None else in_map.localize_rig(rig, known)
+        return replace(found, source=path)
 
     metric = bool(opened.info().get("metric", True))
     of_one = (CameraError, ConfigurationError, ImageError, MapError)
     return _answer_each(args.rig, answer, metric, args.json, of_one)
+
+
+def _hint(args: argparse.Namespace) -> Hint | None:
+    """Raises ConfigurationError where the hint is none."""
+    if args.hint is None:
+        return None
+    from relpose_ros.localization.hint import hint_from_numbers
+
+    try:
+        numbers = [float(word) for word in args.hint.replace(",", " ").split()]
+        distance, degrees = args.hint_std
+        return hint_from_numbers(numbers, distance, degrees, of_camera=args.rig is None)
+    except ValueError as error:
+        raise ConfigurationError(f"--hint {args.hint!r}: {error}") from error
 
 
 def _answer_each(

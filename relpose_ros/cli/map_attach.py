@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relpose_ros.cli.inputs import add_source_arguments, open_from
+from relpose_ros.cli.inputs import SOURCE_HELP, add_source_arguments, open_from
 from relpose_ros.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -22,8 +22,9 @@ NETWORK_HELP = (
 
 DESCRIPTION = """\
 Describe the references of MAP for a network that regresses relative poses, and find out what it is worth
-in this map: references are asked about as if they were queries, without their surroundings. SOURCE has
-the images that the map was made of. A map that was built with --relpose-gnn needs no attaching."""
+in this map: references are asked about as if they were queries, without their surroundings. SOURCE... have
+the images that the map was made of: all of them, in the order in which they were added. A map that was built
+with --relpose-gnn needs no attaching."""
 
 
 def add_parser(actions: Subparsers) -> None:
@@ -34,11 +35,14 @@ def add_parser(actions: Subparsers) -> None:
         description=DESCRIPTION,
         examples="relpose map attach office.relmap my_images/ --relpose-gnn poses.safetensors "
         "--out office_gnn.relmap\n"
+        "relpose map attach both.relmap first_drive/ second_drive/ --relpose-gnn poses.safetensors "
+        "--out both_gnn.relmap\n"
         "relpose localize --map office_gnn.relmap --relative-checkpoint poses.safetensors image.jpg "
         "--camera camera.yaml",
     )
     attach.add_argument("map", type=Path, metavar="MAP")
-    add_source_arguments(attach)
+    attach.add_argument("sources", nargs="+", metavar="SOURCE", help=SOURCE_HELP)
+    add_source_arguments(attach, positional=False)
     attach.add_argument("--relpose-gnn", type=Path, required=True, metavar="FILE", help=NETWORK_HELP)
     attach.add_argument("--out", required=True, type=Path, metavar="MAP", help="the map to write (*.relmap)")
     attach.add_argument(
@@ -56,9 +60,9 @@ def run(args: argparse.Namespace) -> int:
     options = BuildOptions()
     if args.calibration_samples is not None:
         options = replace(options, calibration_samples=args.calibration_samples)
-    source = open_from(args)
+    sources = [open_from(argparse.Namespace(**{**vars(args), "source": path})) for path in args.sources]
     with progress_bar("attaching") as progress:
-        made = attach_network(args.map, source, args.relpose_gnn, args.out, options, progress)
+        made = attach_network(args.map, sources, args.relpose_gnn, args.out, options, progress)
     print(made_text(made))
     return 0
 

@@ -21,6 +21,8 @@ Start the localizer node as a process of its own, play a rosbag2 to it over DDS 
 (with /clock), and score what it publishes. Writes results.json, replay.json (image age, drops,
 memory), estimate.tum, ground_truth.tum, report.html and the node's log into --out."""
 
+BAG_HELP = "a rosbag2 with images, CameraInfo and poses, or another posed-image source, as a folder"
+
 EXAMPLES = """\
 relpose replay --map office.relmap drive_bag/ --out report/
 relpose replay --map office.relmap drive_bag/ --out report/ --rate 0.5
@@ -35,7 +37,7 @@ def add_parser(subparsers: Subparsers) -> None:
         description=DESCRIPTION,
         examples=EXAMPLES,
     )
-    parser.add_argument("bag", type=Path, metavar="BAG", help="a rosbag2 with images, CameraInfo and poses")
+    parser.add_argument("bag", type=Path, metavar="BAG", help=BAG_HELP)
     parser.add_argument("--map", required=True, type=Path, metavar="MAP", help="made by `relpose map build`")
     parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where the report goes")
     parser.add_argument("--rate", type=float, default=1.0, metavar="R", help="pace (default 1: as recorded)")
@@ -52,6 +54,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--base-frame", default="", metavar="FRAME", help="whose pose ~/pose gives (default: the camera's)"
     )
+    parser.add_argument("--domain", type=int, metavar="N", help="ROS domain to play in (default: a free one)")
     parser.add_argument(
         "--outside",
         action="append",
@@ -70,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     """Hand the options to the replay process: the command line knows no ROS."""
     names = ("rate", "minutes", "profile", "pruner", "matcher", "scene", "retrieval",
              "relative_checkpoint", "image_topic", "camera_info_topic", "pose_topic", "base_frame", "outside",
-             "allow_unscaled_map")  # fmt: skip
+             "allow_unscaled_map", "domain")  # fmt: skip
     options = {name: getattr(args, name) for name in names}
     return start_replay({**options, **{name: str(getattr(args, name)) for name in ("map", "bag", "out")}})
 

@@ -97,7 +97,5 @@ def _rows(message: Any, row_bytes: int, name: str) -> NDArray[np.uint8]:
             f"{name}: {message.width}x{message.height} {message.encoding} needs rows of {row_bytes} bytes, "
             f"got step {step} and {data.size} bytes in all; the message is broken"
         )
-    padded = np.zeros(step * height, np.uint8) if data.size < step * height else data
-    if padded is not data:
-        padded[: data.size] = data
-    return padded[: step * height].reshape(height, step)[:, :row_bytes]
+    # The padding of the last row may be missing.
+    return np.lib.stride_tricks.as_strided(data, (height, row_bytes), (step, 1), writeable=False)

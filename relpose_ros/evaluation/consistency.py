@@ -94,6 +94,13 @@ class Share:
         half = self.z * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
         return max(0.0, centre - half), min(1.0, centre + half)
 
+    @property
+    def at_most(self) -> float:
+        """What it estimates is below this with 95 %: Clopper and Pearson, Biometrika 26 (1934), one-sided."""
+        if self.hits >= self.count:
+            return 1.0 if self.count else math.nan
+        return float(stats.beta.ppf(0.95, self.hits + 1, self.count - self.hits))
+
     def to_json(self) -> dict[str, Any]:
         """`share, low, high, count`."""
         low, high = self.interval

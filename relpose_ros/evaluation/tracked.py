@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relpose_ros.errors import ConfigurationError
+from relpose_ros.evaluation.false_poses import scene_extent
 from relpose_ros.evaluation.records import QueryRecord
 from relpose_ros.evaluation.simulated_odometry import Kidnapping, OdometryNoise, simulate_odometry
 from relpose_ros.evaluation.trajectories import record_stamps
@@ -17,6 +18,9 @@ from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.types import Localization
 
 Array = NDArray[np.float64]
+
+UNIT_SHARE = 0.1
+"""Of the scene's extent: what counts as a metre where the map's unit is not the metre."""
 
 
 class FollowsFrames(Protocol):
@@ -91,6 +95,14 @@ def track_queries(
         kinds.append(kind)
         tracked.append(replace(record, stamp=stamp, localization=published))
     return TrackedRun(tuple(single), tuple(tracked), tuple(kinds), kidnapped_after)
+
+
+def metre(records: Sequence[QueryRecord], reference_poses: Rigid | None, metric: bool) -> float:
+    """How long a metre is in map units; a share of the scene's extent where nobody knows."""
+    if metric:
+        return 1.0
+    extent = scene_extent(records, reference_poses)
+    return UNIT_SHARE * extent if extent > 0 else 1.0
 
 
 def in_order_of_time(records: Sequence[QueryRecord], rate: float) -> tuple[list[QueryRecord], Array]:

@@ -99,7 +99,7 @@ def _figures(records: Sequence[QueryRecord], facts: MapFacts, metric: bool, unit
     false = Share(sum(is_false(r, unit) for r in published), len(published))
     hardest = found["by_difficulty"][3]
     kept = ("queries", "availability", "median_translation_m", "median_rotation_deg", "nees_median",
-            "coverage_95", "coverage_95_interval", "false_poses", "states")  # fmt: skip
+            "coverage_95", "coverage_95_interval", "coverage_count", "false_poses", "states")  # fmt: skip
     return {
         **{name: found[name] for name in kept},
         "false_claims": false.hits,

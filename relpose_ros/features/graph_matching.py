@@ -14,6 +14,7 @@ from relpose_ros.checkpoints.inference import inference
 from relpose_ros.errors import CheckpointError, ConfigurationError, DependencyError
 from relpose_ros.features.base import rank_scores
 from relpose_ros.features.iterative_matching import IterativeOptions, ScoredKeypoints, match_iteratively
+from relpose_ros.features.onnx_iterations import Backend, advance_with
 from relpose_ros.geometry.two_view import TwoViewEstimator
 
 if TYPE_CHECKING:
@@ -94,7 +95,9 @@ class GraphMatcher:
     threshold   least assignment value of a match
     keypoints   at most so many of an image (time grows with their square): the strongest, of a reference
                 those on landmarks first
-    threads     of torch, while it matches: on a busy robot more of them wait for each other
+    threads     while it matches: on a busy robot more of them wait for each other
+    backend     of the iterations: `torch`; `onnxruntime`, whose files are made the first time
+                (`export_iterations`); `auto`: ONNX Runtime if it is installed and the files are there
 
     Raises CheckpointError for a checkpoint of another kind of network, ConfigurationError for numbers out of
     range, DependencyError without torch.
@@ -107,6 +110,7 @@ class GraphMatcher:
         threshold: float = 0.2,
         keypoints: int = 1024,
         threads: int = 1,
+        backend: Backend = "auto",
     ) -> None:
         if (iterations is not None and iterations < 1) or not 0 <= threshold <= 1 or keypoints < 1:
             raise ConfigurationError(
@@ -117,6 +121,7 @@ class GraphMatcher:
         self.network, self.name = _load(self.checkpoint)
         self.iterations = min(iterations or self.network.iterations, self.network.iterations)
         self.threshold, self.keypoints, self.threads = threshold, keypoints, threads
+        self._advance = advance_with(self.network, self.checkpoint, self.iterations, backend, threads)
 
     def check_fits(self, feature: str, dimension: int) -> None:
         """Raises CheckpointError if the network takes descriptors of another size than the map's features."""
@@ -155,7 +160,7 @@ class GraphMatcher:
         options = IterativeOptions(final_threshold=self.threshold, iterations=self.iterations)
         with inference(self.threads):
             found = match_iteratively(
-                self.network, query.scored(mine), reference.scored(theirs), estimate, options
+                self.network, query.scored(mine), reference.scored(theirs), estimate, options, self._advance
             )
         pairs = np.stack([mine[found.pairs[:, 0]], theirs[found.pairs[:, 1]]], axis=1)
         matches = found.attempts[-1].matches if found.converged else len(pairs)
@@ -196,10 +201,9 @@ class GraphMatcher:
 
         network = self.network
         state = MatchingState(query.expand(len(references), -1, -1), references)
-        for iteration in range(self.iterations):
-            state = network.step(state)
-            more = iteration + 1 < self.iterations
-            if more and isinstance(network, AdaGMN) and network.pools_after(iteration):
+        for stop in network.stops(self.iterations):
+            state = self._advance(state, stop - state.iteration)
+            if stop < self.iterations and isinstance(network, AdaGMN):
                 state = network.pool(state, network.scores(state))
         return state
 

@@ -16,6 +16,7 @@ from relpose_ros.geometry.two_view import TwoViewEstimator
 if TYPE_CHECKING:
     import torch
 
+    from relpose_ros.features.onnx_iterations import Advance
     from relpose_ros.networks.imp.matcher import Matcher
     from relpose_ros.networks.imp.state import MatchingState
 
@@ -88,11 +89,13 @@ def match_iteratively(
     second: ScoredKeypoints,
     estimate: TwoViewEstimator,
     options: IterativeOptions | None = None,
+    advance: Advance | None = None,
 ) -> IterativeMatches:
     """Match two images with IMP (`DGNNS`) or EIMP (`AdaGMN`), in eval mode, on the network's device.
 
     A pose is tried after every iteration that shares attention, and after the last. EIMP then takes out the
-    keypoints that look useless. Raises ConfigurationError for a network in train mode.
+    keypoints that look useless. `advance` does the iterations; None: the network itself. Raises
+    ConfigurationError for a network in train mode.
     """
     import torch
 
@@ -103,7 +106,8 @@ def match_iteratively(
     if not len(first.keypoints) or not len(second.keypoints):
         return _nothing(first, second)
     with torch.inference_mode():
-        return _Loop(network, first, second, estimate, options or IterativeOptions()).run()
+        loop = _Loop(network, first, second, estimate, options or IterativeOptions(), advance)
+        return loop.run()
 
 
 class _Loop:
@@ -116,22 +120,22 @@ class _Loop:
         second: ScoredKeypoints,
         estimate: TwoViewEstimator,
         options: IterativeOptions,
+        advance: Advance | None,
     ) -> None:
         self.network, self.first, self.second = network, first, second
+        self.advance = advance or network.advance
         self.estimate, self.options = estimate, options
         self.attempts: list[PoseAttempt] = []
 
     def run(self) -> IterativeMatches:
         state = self._encode()
         count = min(self.options.iterations or self.network.iterations, self.network.iterations)
-        for iteration in range(count):
-            state = self.network.step(state)
-            last = iteration + 1 == count
-            if not last and not self.network.shares_attention(iteration):
-                continue
+        for stop in self.network.stops(count):
+            state = self.advance(state, stop - state.iteration)
+            last = stop == count
             assignment = self.network.scores(state)
             pairs, scores = self._matches(state, assignment, self.options.match_threshold)
-            pose = self._try(pairs, iteration + 1)
+            pose = self._try(pairs, stop)
             if pose is not None and self._stands_still():
                 return self._converged(state, pairs, scores, pose)
             if not last and pose is not None:

@@ -48,6 +48,14 @@ def moved_covariance(covariance: Array, target_from_source: Rigid) -> Array:
     return np.stack(moved) if moved else np.zeros((0, 6, 6))
 
 
+def fused_from_references(
+    map_from_reference: Rigid, reference_from_query: Rigid, covariances: Array
+) -> FusedPose:
+    """map_from_query by what each reference (N,) says, with covariances (N, 6, 6) in its own axes."""
+    opinions = map_from_reference @ reference_from_query
+    return fused_pose(opinions, moved_covariance(covariances, map_from_reference))
+
+
 def fused_pose(
     poses: Rigid, covariances: Array, gate: float = GATE, iterations: int = 20, tolerance: float = 1e-7
 ) -> FusedPose:

@@ -38,7 +38,8 @@ class ArbiterOptions:
     deviations and than these. `min_references`: of regression, what `min_inliers` is of matches;
     `least_right`, `surely_right`: share of held-out regressed poses that must have been right for one to be
     published at all, and for one to be more than `degraded`, for which `surely_agreeing` (a share) of the
-    references must agree too.
+    references must agree too. `hint_trust`: the chance that a hint is right, which is all that speaks for a
+    place that only a hint tells from another.
     """
 
     min_inliers: int = 15
@@ -55,6 +56,7 @@ class ArbiterOptions:
     least_right: float = 0.8
     surely_right: float = 0.95
     surely_agreeing: float = 0.7
+    hint_trust: float = 0.9
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,10 @@ class Arbiter:
             return Localization(State.UNLOCALIZED, contradiction)
         if len(opinions) == 1 and (doubt := self._unsettled(opinions[0], hypotheses)):
             return Localization(State.UNLOCALIZED, doubt, alternatives=self._alternatives(hypotheses))
-        return self._doubted(self._accept(min(opinions, key=self._volume)), accepted)
+        hinted = next((name for h in opinions if (name := h.evidence.hinted_away)), "")
+        taken = min(opinions, key=self._volume)
+        taken = replace(taken, evidence=replace(taken.evidence, hinted_away=hinted))
+        return self._doubted(self._accept(taken), accepted)
 
     def _unsettled(self, alone: Hypothesis, hypotheses: list[Hypothesis]) -> str | None:
         """Why the only one that stands up does not decide what landmarks cannot, or None."""
@@ -251,6 +256,8 @@ class Arbiter:
     def _thin(self, hypothesis: Hypothesis) -> str:
         """Why what speaks for a pose that stands up is little; "" where it is not."""
         evidence, calibration = hypothesis.evidence, self._calibration(hypothesis)
+        if evidence.hinted_away:
+            return f"the hint alone tells this place from that of {evidence.hinted_away}, which looks alike"
         if hypothesis.method == REGRESSION:
             right = calibration.samples and calibration.share_right >= self.options.surely_right
             if right and evidence.inliers >= self.options.surely_agreeing * evidence.matches:
@@ -263,12 +270,14 @@ class Arbiter:
         vague = self._vagueness(hypothesis, 1 / 3)
         calibration = self._calibration(hypothesis)
         reason = vague or self._thin(hypothesis)
+        trust = self.options.hint_trust if hypothesis.evidence.hinted_away else 1.0
         return Localization(
             state=State.DEGRADED if reason else State.LOCALIZED,
             reason=reason,
             map_from_camera=hypothesis.map_from_camera,
             covariance=calibration.covariance(hypothesis),
-            confidence=calibration.confidence(self._support(hypothesis), hypothesis.evidence.rival_inliers),
+            confidence=trust
+            * calibration.confidence(self._support(hypothesis), hypothesis.evidence.rival_inliers),
             method=hypothesis.method,
             inliers=hypothesis.evidence.inliers,
             references=hypothesis.references,

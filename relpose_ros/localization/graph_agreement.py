@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from relpose_ros.geometry.pose_fusion import FusedPose, fused_pose, moved_covariance
+from relpose_ros.geometry.edge_variances import scaled
+from relpose_ros.geometry.pose_fusion import FusedPose, fused_from_references
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.localization.arbiter import REFINED, REGRESSION
 from relpose_ros.localization.calibration import Calibration
@@ -69,8 +70,7 @@ class GraphCalibration:
 
     def edge_covariance(self, raw: Array) -> Array:
         """Predicted covariances (..., 6, 6) of edges -> calibrated ones."""
-        deviation = np.sqrt(np.repeat([self.translation, self.rotation], 3))
-        return np.asarray(raw * np.outer(deviation, deviation))
+        return scaled(raw, (self.translation, self.rotation))
 
 
 def agreement(
@@ -87,9 +87,8 @@ def agreement(
         return None
     asked = [neighbours[i] for i in edges.references.tolist()]
     map_from_reference = Rigid.stack([n.map_from_camera for n in asked])
-    opinions = map_from_reference @ edges.reference_from_query
-    covariance = moved_covariance(calibration.edge_covariance(edges.covariance), map_from_reference)
-    fused = fused_pose(opinions, covariance)
+    covariance = calibration.edge_covariance(edges.covariance)
+    fused = fused_from_references(map_from_reference, edges.reference_from_query, covariance)
     depth = _depth(map_, asked, fused.pose)
     evidence = Evidence(
         inliers=round(fused.worth),

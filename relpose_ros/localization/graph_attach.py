@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from relpose_ros.datasets.base import PosedImage, Source
+from relpose_ros.datasets.base import PosedImage
 from relpose_ros.errors import CheckpointError, MapError
 from relpose_ros.features.base import Features
 from relpose_ros.localization.evenly import evenly
@@ -23,9 +23,6 @@ _COLOURED = 100
 """Images, evenly spread, whose colours stand for those of a scene."""
 
 _LARGEST = float(np.finfo(np.float16).max)
-
-_SAME_POSE = (1e-3, 1e-3)
-"""Share of the map's depth, and rad: further off an image is not the one that the map was made of."""
 
 
 def attached(
@@ -69,8 +66,8 @@ def dropped(olds: Sequence[Map], map_: Map) -> Map:
     if kept is None:
         return map_
     note = (
-        f"{LOST_NETWORK} {kept} are not in this map; repeat the `relpose map add` or `relpose map merge` "
-        "that made it with --relpose-gnn FILE"
+        f"{LOST_NETWORK} {kept} are not in this map; attach them with `relpose map attach MAP SOURCE...` and "
+        "all sources that it was made of"
     )
     return replace(map_, provenance=with_notes(map_.provenance, {NETWORK: note}))
 
@@ -108,29 +105,6 @@ def describe_references(
     # As they will be read from the file: what is calibrated is what will be used.
     stored = descriptors.astype(np.float16).astype(np.float32)
     return GraphFeatures(stored, predictor.path.name, predictor.identity, predictor.name, given.to_dict())
-
-
-def images_of(map_: Map, source: Source) -> list[PosedImage]:
-    """The images of the map's references, in order. Raises MapError if one is missing or stands elsewhere."""
-    known = {image.name: image for image in source.references}
-    missing = [name for name in map_.reference_names if name not in known]
-    if missing:
-        raise MapError(
-            f"{source.path}: expected the images that the map {map_.path or map_.name} was made of, "
-            f"{len(missing)} of {len(map_)} are missing ({', '.join(missing[:3])}...); give that source, or "
-            "build the map with --relpose-gnn; of a map of several sources attach to the first map, then "
-            "repeat `relpose map add` or `relpose map merge` with --relpose-gnn FILE"
-        )
-    images = [known[name] for name in map_.reference_names]
-    for index, image in enumerate(images):
-        assert image.map_from_camera is not None
-        distance, angle = map_.reference_poses[index].distance_to(image.map_from_camera)
-        if distance > _SAME_POSE[0] * max(map_.depth, 1e-9) or angle > _SAME_POSE[1]:
-            raise MapError(
-                f"{source.path}: {image.name} stands {distance:.3g} map units and {angle:.3g} rad from where "
-                f"the map {map_.path or map_.name} has it; give the source that the map was made of"
-            )
-    return images
 
 
 def _in_colours_of(images: Sequence[PosedImage], given: GraphInput) -> GraphInput:

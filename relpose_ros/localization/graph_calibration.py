@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from relpose_ros.features.base import Features
+from relpose_ros.geometry.edge_variances import variance_factors
 from relpose_ros.localization.arbiter import REGRESSION, Arbiter, ArbiterOptions
 from relpose_ros.localization.calibration import Calibration, Gross, Sample, fit_calibration
 from relpose_ros.localization.evenly import evenly
@@ -20,14 +20,9 @@ from relpose_ros.localization.structure import StructureLocalizer
 from relpose_ros.maps.bundle import Map
 from relpose_ros.progress import Progress, silent, tracked
 
-Array = NDArray[np.float64]
-
 WRONG = Gross(rotation=0.3, translation=0.3)
 """Errors (rad; share of the depth) beyond which a regressed pose is wrong rather than vague: twice what the
 arbiter publishes as a standard deviation."""
-
-_MEDIAN_3 = 2.366
-"""Median of chi-square with three degrees of freedom."""
 
 _PROVOKED = 20
 """Trials where the map shows nothing of the query, without which a network may not pass for sure."""
@@ -63,22 +58,13 @@ def calibrate_graph(
 
 
 def edge_calibration(map_: Map, asked: Sequence[Trial]) -> GraphCalibration:
-    """Factors of the predicted variances: medians, so that what the network does not know has no say."""
+    """Factors of the predicted variances, from references that were asked about where the map shows them."""
     shown = [t for t in asked if t.shown and len(t.edges.references)]
     if not shown:
         return GraphCalibration()
     error = np.concatenate([edge_errors(map_, t) for t in shown])
     covariance = np.concatenate([t.edges.covariance for t in shown])
-    translation, rotation = (
-        _factor(error[:, part], covariance[:, part, part]) for part in (slice(0, 3), slice(3, 6))
-    )
-    return GraphCalibration(translation, rotation)
-
-
-def _factor(error: Array, covariance: Array) -> float:
-    """By which covariances (E, 3, 3) must grow to give errors (E, 3) the median that they should have."""
-    whitened = np.linalg.solve(covariance, error[..., None])[..., 0]
-    return float(np.clip(np.median((error * whitened).sum(axis=1)) / _MEDIAN_3, 1e-3, 1e6))
+    return GraphCalibration(*variance_factors(error, covariance))
 
 
 def _regression(map_: Map, asked: Sequence[Trial], known: GraphCalibration) -> Calibration:

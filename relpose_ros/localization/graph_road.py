@@ -207,9 +207,8 @@ def check_fits(map_: Map, predictor: Regresses) -> GraphFeatures:
     does for another one, or is not in metres."""
     name = str(map_.path or map_.name)
     attach = (
-        f"`relpose map attach {name} SOURCE --relpose-gnn {predictor.path} --out NEW.relmap`; a map of "
-        "several sources: attach to the first one's map, then repeat `relpose map add/merge ... "
-        f"--relpose-gnn {predictor.path}`"
+        f"`relpose map attach {name} SOURCE... --relpose-gnn {predictor.path} --out NEW.relmap`, with all "
+        "sources that it was made of"
     )
     if map_.graph is None:
         raise MapError(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relpose_ros.features.base import Features
-from relpose_ros.localization.calibration import Sample, fit_calibration
+from relpose_ros.localization.calibration import ANOTHER_DRIVE, Sample, fit_calibration
 from relpose_ros.localization.circumstances import view_change
 from relpose_ros.localization.evenly import evenly
 from relpose_ros.localization.localizer import Localizer
@@ -59,7 +59,7 @@ def calibrate(
     needed = int(np.ceil(_CHANCE_MARGIN * max([*chance, CHANCE_SUPPORT])))
     right = [s for s in samples if s.hypothesis.evidence.inliers >= needed]
     calibration = replace(
-        fit_calibration(right),
+        fit_calibration(right, widened=ANOTHER_DRIVE),
         min_inliers=needed,
         availability=len(right) / tried if tried else None,
     )

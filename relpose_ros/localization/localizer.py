@@ -20,17 +20,26 @@ from relpose_ros.localization.arbiter import SCENE, Arbiter
 from relpose_ros.localization.calibration import Calibration
 from relpose_ros.localization.describing import describer_for
 from relpose_ros.localization.graph_road import Regresses
+from relpose_ros.localization.hint import Hint, settled
 from relpose_ros.localization.options import LocalizerOptions, matcher_for, options_for
 from relpose_ros.localization.pairwise import RelativePose
 from relpose_ros.localization.parts import graph_road_for, pruners_for, scene_road_for
-from relpose_ros.localization.query import Look, Neighbour, Query, nothing_found, too_few_features
+from relpose_ros.localization.query import (
+    Look,
+    Neighbour,
+    Query,
+    Retrieved,
+    nothing_found,
+    too_few_features,
+)
 from relpose_ros.localization.relative import RelativeLocalizer
 from relpose_ros.localization.rig import RigLocalizer, of_one
 from relpose_ros.localization.rig_roads import RigRoads
 from relpose_ros.localization.rig_structure import RigStructure
-from relpose_ros.localization.roads import Roads
+from relpose_ros.localization.roads import Roads, total
 from relpose_ros.localization.scene_road import Predicts
 from relpose_ros.localization.structure import StructureLocalizer
+from relpose_ros.localization.surroundings import Surroundings
 from relpose_ros.maps.bundle import Map
 from relpose_ros.retrieval.describer import Describer, DescriberIdentity, Floats
 from relpose_ros.types import Frame, Hypothesis, Localization, RigFrame
@@ -64,6 +73,7 @@ class Localizer:
         self.calibration = Calibration.from_dict(map_.calibration)
         self._extractor = make_extractor(map_.feature, self.options.max_keypoints, self.options.image_scale)
         self._index = map_.retrieval_index
+        self._surroundings = Surroundings(map_, self._index)
         self._structure = StructureLocalizer(map_, self.options.structure)
         self._structure_pruner = prune["structure"]
         self._matcher = matcher if matcher is not None else matcher_for(self._extractor, self.options)
@@ -89,13 +99,17 @@ class Localizer:
         # Derived once, here: the first frame of a robot must not wait for it.
         _ = map_.visible, map_.seen_from, map_.depth, map_.twins_of
 
-    def localize(self, frame: Frame) -> Localization:
-        """The camera's pose in the map, or UNLOCALIZED with a reason. Same input, same answer."""
+    def localize(self, frame: Frame, hint: Hint | None = None) -> Localization:
+        """The camera's pose in the map, or UNLOCALIZED with a reason. Same input, same answer.
+
+        With a `hint` of it, references round there are asked where those most alike in all of the map give no
+        pose, and places that look alike are told apart by it. What stands by the hint alone is DEGRADED.
+        """
         start = time.perf_counter()
         features = self.extract(frame)
         extracted = time.perf_counter()
         beside = self._by_scene(frame)
-        answer = self.localize_features(features, frame.camera, beside, frame.image)
+        answer = self.localize_features(features, frame.camera, beside, frame.image, hint)
         timings = {
             "extract": 1e3 * (extracted - start),
             **(self._scene.timings if self._scene is not None else {}),
@@ -104,8 +118,8 @@ class Localizer:
         }
         return replace(answer, latency_ms=timings, source=frame.source, stamp=frame.stamp)
 
-    def localize_rig(self, rig: RigFrame) -> Localization:
-        """Like `localize`, for cameras that are fixed to one base, whose pose is the answer.
+    def localize_rig(self, rig: RigFrame, hint: Hint | None = None) -> Localization:
+        """Like `localize`, for cameras that are fixed to one base, whose pose is the answer and the hint's.
 
         Each camera retrieves and is matched for itself; one pose is found over the landmarks that all of
         them see. A camera that sees nothing, or contradicts the others, is left out, and
@@ -119,11 +133,12 @@ class Localizer:
                 "metric map, or localize each camera alone"
             )
         if len(rig.frames) == 1:
-            return of_one(self.localize(rig.frames[0]), rig)
+            alone = None if hint is None else hint.seen_from(rig.base_from_camera[0])
+            return of_one(self.localize(rig.frames[0], alone), rig)
         with self._threads.limit(limits=1, user_api="blas"):
-            return self._rig.localize(rig, self._look)
+            return self._rig.localize(rig, self._look, hint)
 
-    def _look(self, frame: Frame) -> Look:
+    def _look(self, frame: Frame, hint: Hint | None = None) -> Look:
         """All that one camera of a rig has before there is a pose."""
         start = time.perf_counter()
         features = self.extract(frame)
@@ -133,10 +148,10 @@ class Localizer:
         if reason := too_few_features(features):
             query = self._query(features, frame.camera, frame.image)
             return Look(query, [], beside, timings, reason)
-        neighbours, ranking, spent = self._retrieved(features, frame.image)
-        query = self._query(features, frame.camera, frame.image, ranking)
-        reason = nothing_found(query, neighbours) if not neighbours else ""
-        return Look(query, neighbours, beside, timings | spent, reason)
+        found = self._retrieved(features, frame.image, frame.camera, hint)
+        query = self._query(features, frame.camera, frame.image, found.ranking, hint)
+        reason = nothing_found(query, found.neighbours) if not found.neighbours else ""
+        return Look(query, found.neighbours, beside, timings | found.timings, reason, found.near)
 
     def _query(
         self,
@@ -144,9 +159,10 @@ class Localizer:
         camera: Camera,
         image: NDArray[np.uint8] | None = None,
         ranking: Sequence[Neighbour] = (),
+        hint: Hint | None = None,
     ) -> Query:
         found = Query.of(features, camera, self.options.seed)
-        return replace(found, image=image, ranking=tuple(ranking))
+        return replace(found, image=image, ranking=tuple(ranking), hint=hint)
 
     def extract(self, frame: Frame) -> Features:
         """Local features of a frame, as the map's feature type has them; none where its mask ignores them."""
@@ -202,6 +218,7 @@ class Localizer:
         camera: Camera,
         beside: Sequence[Hypothesis] = (),
         image: NDArray[np.uint8] | None = None,
+        hint: Hint | None = None,
     ) -> Localization:
         """Like `localize`, from features that were extracted elsewhere.
 
@@ -210,14 +227,19 @@ class Localizer:
         """
         if reason := too_few_features(features):
             return self._arbiter.decide(list(beside), reason)
-        neighbours, ranking, timings = self._retrieved(features, image)
-        answer = self.localize_with(features, camera, neighbours, beside, image, ranking)
-        return replace(answer, latency_ms={**timings, **answer.latency_ms})
+        found = self._retrieved(features, image, camera, hint)
+        rest = (beside, image, found.ranking, hint)
+        answer = self.localize_with(features, camera, found.neighbours, *rest)
+        timings = total(found.timings, answer.latency_ms)
+        if hint is not None and found.near and not answer.has_pose:
+            near = self.localize_with(features, camera, found.near, *rest)
+            timings = total(timings, near.latency_ms)
+            answer = settled(answer, near, hint, self.options.arbiter.hint_trust)
+        return replace(answer, latency_ms=timings)
 
     def _retrieved(
-        self, features: Features, image: NDArray[np.uint8] | None
-    ) -> tuple[list[Neighbour], list[Neighbour], dict[str, float]]:
-        """Neighbours, the ranking that they head where a road asks for more of it, and ms by stage."""
+        self, features: Features, image: NDArray[np.uint8] | None, camera: Camera, hint: Hint | None
+    ) -> Retrieved:
         start = time.perf_counter()
         # The matrices of one frame are small: BLAS threads gain little on an idle machine, and
         # on a busy robot they wait for each other ten times longer than the product takes.
@@ -226,8 +248,9 @@ class Localizer:
             described = time.perf_counter()
             neighbours = self.retrieve(descriptor)
             ranking = self.retrieve(descriptor, self._graph.ranked) if self._graph is not None else []
+            near = self._surroundings.most_alike(descriptor, camera, hint, self.options.neighbours)
         stages = {"describe": described - start, "retrieve": time.perf_counter() - described}
-        return neighbours, ranking, {stage: 1e3 * seconds for stage, seconds in stages.items()}
+        return Retrieved(neighbours, ranking, {s: 1e3 * seconds for s, seconds in stages.items()}, near)
 
     def localize_with(
         self,
@@ -237,12 +260,13 @@ class Localizer:
         beside: Sequence[Hypothesis] = (),
         image: NDArray[np.uint8] | None = None,
         ranking: Sequence[Neighbour] = (),
+        hint: Hint | None = None,
     ) -> Localization:
         """Like `localize_features`, against references that were retrieved elsewhere.
 
         `ranking`: more of them, for the road of regression, which asks some that differ.
         """
-        query = self._query(features, camera, image, ranking)
+        query = self._query(features, camera, image, ranking, hint)
         with self._threads.limit(limits=1, user_api="blas"):
             hypotheses, timings = self.hypotheses(query, neighbours)
         answer = self._arbiter.decide([*hypotheses, *beside], nothing_found(query, neighbours))

@@ -14,9 +14,10 @@ from relpose_ros.datasets.base import Source
 from relpose_ros.errors import ConfigurationError, MapError
 from relpose_ros.localization.carry_over import carried_over
 from relpose_ros.localization.describing import describer_for
-from relpose_ros.localization.graph_attach import attached, dropped, extended, images_of
+from relpose_ros.localization.graph_attach import attached, dropped, extended
 from relpose_ros.localization.graph_road import Regresses, check_fits, open_regressor
 from relpose_ros.localization.holdout import calibrate
+from relpose_ros.localization.map_images import images_of
 from relpose_ros.localization.same_frame import require_same_frame
 from relpose_ros.maps import edit
 from relpose_ros.maps.assemble import BuildOptions, Known, assemble

@@ -9,6 +9,7 @@ from typing import Literal
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.features.base import Extractor
 from relpose_ros.features.graph_matching import GraphMatcher
+from relpose_ros.features.onnx_iterations import Backend
 from relpose_ros.geometry.scene_samples import SamplingOptions
 from relpose_ros.localization.arbiter import ArbiterOptions
 from relpose_ros.localization.graph_road import GraphRoadOptions
@@ -36,7 +37,8 @@ class LocalizerOptions:
     `weak_below`; `pruner_threshold`: a match is kept whose weight (0..1) reaches it. `matcher`: checkpoint
     of a graph network that matches whole images (features/graph_matching.py; None: nearest neighbours alone):
     on the relative road always, on the structure road in one more try, the last; `matcher_iterations` (None:
-    all that it has) and `matcher_keypoints` of an image are what it may cost. `scene`: checkpoint
+    all that it has) and `matcher_keypoints` of an image are what it may cost, `matcher_backend` is by what it
+    runs (`GraphMatcher`). `scene`: checkpoint
     of a network of scene coordinates whose pose the arbiter takes beside the others (None: there is none).
     `retrieval`: file of the learned descriptor that the map was built with (`open_describer`; None: VLAD).
     `relative_estimator`: by what relative poses are found, `essential` (matches, essential matrix) or
@@ -57,6 +59,7 @@ class LocalizerOptions:
     matcher: str | Path | None = None
     matcher_iterations: int | None = None
     matcher_keypoints: int = 1024
+    matcher_backend: Backend = "auto"
     scene: str | Path | None = None
     retrieval: str | Path | None = None
     relative_estimator: Estimator = "essential"
@@ -99,6 +102,11 @@ def matcher_for(extractor: Extractor, options: LocalizerOptions) -> GraphMatcher
     """The matcher that the options name. Raises CheckpointError where it is for other features."""
     if options.matcher is None:
         return None
-    made = GraphMatcher(options.matcher, options.matcher_iterations, keypoints=options.matcher_keypoints)
+    made = GraphMatcher(
+        options.matcher,
+        options.matcher_iterations,
+        keypoints=options.matcher_keypoints,
+        backend=options.matcher_backend,
+    )
     made.check_fits(extractor.name, extractor.dimension)
     return made

@@ -13,7 +13,7 @@ from relpose_ros.features.base import Features
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.localization.hint import Hint
-from relpose_ros.types import Hypothesis, Localization, State
+from relpose_ros.types import Hypothesis
 
 if TYPE_CHECKING:
     from relpose_ros.maps.bundle import Map
@@ -84,11 +84,21 @@ def covered(pixels: NDArray[np.floating], camera: Camera, cells: int = 6) -> flo
     return len(np.unique(cell[:, 0] * cells + cell[:, 1])) / cells**2
 
 
+class Retrieved(NamedTuple):
+    """`neighbours`, the `ranking` that they head where a road asks for more of it, milliseconds by stage, and
+    as `near` the references round a hint, where there is one."""
+
+    neighbours: list[Neighbour]
+    ranking: list[Neighbour]
+    timings: dict[str, float]
+    near: list[Neighbour]
+
+
 class Look(NamedTuple):
     """All that one camera has before there is a pose, with milliseconds by stage.
 
     `beside`: hypotheses of roads that ask the image itself; `reason`: why the others cannot be taken, or "".
-    `hinted`: what is asked before the neighbours where there is a hint; else none.
+    `near`: the references round a hint that are most alike, where there is one.
     """
 
     query: Query
@@ -96,7 +106,7 @@ class Look(NamedTuple):
     beside: list[Hypothesis]
     timings: dict[str, float]
     reason: str = ""
-    hinted: tuple[Neighbour, ...] = ()
+    near: Sequence[Neighbour] = ()
 
 
 def too_few_features(features: Features) -> str:
@@ -117,12 +127,6 @@ def nothing_found(query: Query, neighbours: Sequence[Neighbour]) -> str:
         f"none of the {len(neighbours)} most similar references shares a consistent geometry with "
         f"the {len(query.features)} features of this image: it shows something the map does not"
     )
-
-
-def best_of(answers: Sequence[Localization]) -> Localization:
-    """The first that is localized, else that has a pose; else the last, which asked all of the map."""
-    localized = [a for a in answers if a.state is State.LOCALIZED]
-    return [*localized, *(a for a in answers if a.has_pose), answers[-1]][0]
 
 
 class Road(Protocol):

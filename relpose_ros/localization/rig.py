@@ -11,6 +11,7 @@ import numpy as np
 from relpose_ros.geometry.covariance import transform_pose_covariance
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.localization.arbiter import Arbiter
+from relpose_ros.localization.hint import Hint, settled
 from relpose_ros.localization.query import Look, nothing_found
 from relpose_ros.localization.rig_roads import RigRoads, Told, contested, moved
 from relpose_ros.localization.rig_structure import RigHypothesis
@@ -25,10 +26,30 @@ class RigLocalizer:
     roads: RigRoads
     arbiter: Arbiter
 
-    def localize(self, rig: RigFrame, look: Callable[[Frame], Look]) -> Localization:
-        """The pose of the rig's base, or UNLOCALIZED with a reason. Same input, same answer."""
+    def localize(
+        self, rig: RigFrame, look: Callable[[Frame, Hint | None], Look], hint: Hint | None = None
+    ) -> Localization:
+        """The pose of the rig's base, or UNLOCALIZED with a reason. Same input, same answer.
+
+        A `hint` of the base is taken as `Localizer.localize` takes one.
+        """
         start = time.perf_counter()
-        looks = [look(frame) for frame in rig.frames]
+        mounts = rig.base_from_camera
+        looks = [
+            look(frame, None if hint is None else hint.seen_from(mounts[c]))
+            for c, frame in enumerate(rig.frames)
+        ]
+        answer = self._answer(rig, looks)
+        timings = total(*(found.timings for found in looks), answer.latency_ms)
+        if hint is not None and not answer.has_pose and any(found.near for found in looks):
+            near = self._answer(rig, [_near(found) for found in looks])
+            timings = total(timings, near.latency_ms)
+            answer = settled(answer, near, hint, self.arbiter.options.hint_trust)
+        timings["total"] = 1e3 * (time.perf_counter() - start)
+        return replace(answer, latency_ms=timings)
+
+    def _answer(self, rig: RigFrame, looks: Sequence[Look]) -> Localization:
+        """With the milliseconds of the roads alone."""
         seeing = [camera for camera, found in enumerate(looks) if not found.reason]
         told, common = self._hypotheses(looks, seeing, rig.base_from_camera)
         lead = _lead(told)
@@ -42,14 +63,12 @@ class RigLocalizer:
         elif common is not None:
             for camera, share in zip(seeing, _of_all(common, [rig.names[c] for c in seeing]), strict=True):
                 shares[camera] = share
-        timings = total(*(found.timings for found in looks), self.roads.timings if seeing else {})
-        timings["total"] = 1e3 * (time.perf_counter() - start)
         return replace(
             of_base(answer, rig.base_from_camera[lead].inverse()),
             reason=answer.reason
             if answer.has_pose
             else _with_quarrels(answer.reason, common, seeing, shares),
-            latency_ms=timings,
+            latency_ms=self.roads.timings if seeing else {},
             source=" ".join(rig.names),
             stamp=rig.stamp,
             cameras=tuple(shares),
@@ -67,6 +86,12 @@ class RigLocalizer:
             told, common = self.roads.hypotheses(queries, neighbours, base_from_camera[list(seeing)])
         told = [t._replace(camera=seeing[t.camera]) for t in told]
         return told + [Told(c, h) for c, look in enumerate(looks) for h in look.beside], common
+
+
+def _near(look: Look) -> Look:
+    """With the references round the hint alone."""
+    reason = look.reason or ("" if look.near else "the map shows nothing round the hint that it may see")
+    return look._replace(neighbours=list(look.near), reason=reason)
 
 
 def of_one(answer: Localization, rig: RigFrame) -> Localization:

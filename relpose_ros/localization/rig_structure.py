@@ -64,6 +64,11 @@ class RigHypothesis:
         names = tuple(dict.fromkeys((*by.references, *self.found.references)))
         return replace(self, found=replace(self.found, evidence=evidence, references=names))
 
+    def hinted(self, away: str) -> RigHypothesis:
+        """Standing by a hint, which excludes the place of the reference `away`."""
+        evidence = replace(self.found.evidence, hinted_away=away)
+        return replace(self, found=replace(self.found, evidence=evidence))
+
     def of_camera(self, camera: int) -> Hypothesis:
         """The same pose as one camera's, with its own matches for evidence."""
         moved = seen_from(self.found, self.lead_from_camera[camera])

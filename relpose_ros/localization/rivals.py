@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.localization.hint import Hint
 from relpose_ros.localization.query import Neighbour, Query
 from relpose_ros.maps.bundle import Map
 from relpose_ros.types import Hypothesis
@@ -126,7 +127,11 @@ def filled(
 def judged(
     map_: Map, query: Query, candidates: Sequence[Candidate], options: RivalOptions
 ) -> list[Hypothesis]:
-    """The hypotheses; each names the strongest rival elsewhere that the image does not disprove, if any."""
+    """The hypotheses; each names the strongest rival elsewhere that the image does not disprove, if any.
+
+    A rival that the query's hint excludes is none where the hint agrees with the hypothesis, which then says
+    that it stands by the hint.
+    """
     views = [_View.of(map_, query, c, options) for c in candidates]
     found = []
     for i, (mine, _) in enumerate(candidates):
@@ -137,13 +142,30 @@ def judged(
             and other.evidence.inliers >= min(options.least, 0.5 * mine.evidence.inliers)
             and not _disproved(query, views[i], views[j], options)
         ]
-        if rivals:
-            rival = max(rivals, key=lambda h: h.evidence.inliers)
+        kept = [h for h in rivals if query.hint is None or not query.hint.decides(mine, h)]
+        if kept:
+            rival = _strongest(kept)
             count = max(rival.evidence.inliers, mine.evidence.rival_inliers)
             evidence = replace(mine.evidence, rival_inliers=count, rival_place=rival.references[0])
             mine = replace(mine, evidence=evidence)
+        elif rivals:
+            mine = replace(
+                mine, evidence=replace(mine.evidence, hinted_away=_strongest(rivals).references[0])
+            )
         found.append(mine)
     return found
+
+
+def nearest_first(places: Sequence[list[Neighbour]], hint: Hint | None) -> list[list[Neighbour]]:
+    """Places by how near a hint they are, as they came where there is none.
+
+    A hint must not decide between the places that happened to be looked at.
+    """
+    if hint is None:
+        return list(places)
+    poses = [Rigid.stack([n.map_from_camera for n in place]) for place in places]
+    nearest = np.array([hint.distance(each).min() for each in poses])
+    return [places[i] for i in np.argsort(nearest, kind="stable")]
 
 
 def doubted(map_: Map, hypothesis: Hypothesis, judged_before: Sequence[Hypothesis] = ()) -> Hypothesis:
@@ -169,6 +191,10 @@ def doubted(map_: Map, hypothesis: Hypothesis, judged_before: Sequence[Hypothesi
             )
             return replace(hypothesis, evidence=replace(hypothesis.evidence, objection=objection))
     return hypothesis
+
+
+def _strongest(hypotheses: Sequence[Hypothesis]) -> Hypothesis:
+    return max(hypotheses, key=lambda h: h.evidence.inliers)
 
 
 def _shared(map_: Map, index: int, group: Sequence[Neighbour]) -> int:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,10 +18,14 @@ from relpose_ros.networks.base import Network
 OPSET = 18
 
 
-def export_onnx(network: Network, inputs: tuple[torch.Tensor, ...], path: str | Path) -> Path:
+def export_onnx(
+    network: Network, inputs: tuple[torch.Tensor, ...], path: str | Path, any_length: tuple[int, ...] = ()
+) -> Path:
     """Write `network` in eval mode as ONNX for inputs of exactly these shapes; returns the path.
 
-    The file is written beside its target and renamed. The network keeps its mode.
+    Along the axes `any_length` of all inputs they may have any length; in `inputs` these are of 2 or more,
+    and differ unless they shall always be the same. The file is written beside its target and renamed. The
+    network keeps its mode.
     """
     path = Path(path)
     was_training = network.training
@@ -40,6 +45,7 @@ def export_onnx(network: Network, inputs: tuple[torch.Tensor, ...], path: str | 
                 optimize=False,  # the runtimes optimise themselves, in a tenth of the time
                 external_data=False,
                 opset_version=OPSET,
+                dynamic_shapes=_dynamic(len(inputs), any_length),
                 input_names=list(network.input_names),
                 output_names=list(network.output_names),
                 verbose=False,
@@ -48,6 +54,11 @@ def export_onnx(network: Network, inputs: tuple[torch.Tensor, ...], path: str | 
     finally:
         network.train(was_training)
     return path
+
+
+def _dynamic(inputs: int, axes: tuple[int, ...]) -> tuple[dict[int, Any], ...] | None:
+    """What the exporter wants to hear; None: all shapes are fixed."""
+    return tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for _ in range(inputs)) if axes else None
 
 
 @contextmanager

@@ -39,7 +39,11 @@ class Complaints:
             if not self._may_say(line):
                 return
             self._current[topic], self._logged[topic] = line, text
-        (self._logger.error if level is Level.ERROR else self._logger.warning)(text)
+        # Two lines: rclpy raises where one line of code logs at two severities.
+        if level is Level.ERROR:
+            self._logger.error(text)
+        else:
+            self._logger.warning(text)
 
     def mention(self, topic: str, text: str) -> None:
         """Something happened that is no problem."""

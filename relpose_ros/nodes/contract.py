@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from relpose_ros.nodes.hints import HINT_PARAMETERS, Hints
 from relpose_ros.nodes.initial_pose import INITIAL_POSE_PARAMETERS, InitialPose
 from relpose_ros.nodes.map_odom import MAP_ODOM_PARAMETERS, MapOdomBroadcaster
 from relpose_ros.nodes.odometry import ODOMETRY_PARAMETERS
@@ -14,6 +15,7 @@ from relpose_ros.nodes.tracked_pose import TRACKED_POSE_PARAMETERS, TrackedPoseP
 from relpose_ros.nodes.tracking import TRACKING_PARAMETERS, Tracking
 
 if TYPE_CHECKING:
+    from relpose_ros.localization.hint import Hint
     from relpose_ros.nodes.loading import Loaded
     from relpose_ros.nodes.pose_node import PoseNode
 
@@ -22,6 +24,7 @@ CONTRACT_PARAMETERS = (
     *MAP_ODOM_PARAMETERS,
     *TRACKED_POSE_PARAMETERS,
     *INITIAL_POSE_PARAMETERS,
+    *HINT_PARAMETERS,
     *RELOCALIZE_PARAMETERS,
     *SAVED_POSE_PARAMETERS,
     *TRACKING_PARAMETERS,
@@ -37,22 +40,29 @@ class Contract:
         self._tracking = Tracking(node, lambda: loaded().metric)
         self._map_odom = MapOdomBroadcaster(node, self._tracking)
         self._pose = TrackedPosePublisher(node, self._tracking)
-        self._initial = InitialPose(node, self._tracking)
-        self._relocalize = RelocalizeServer(node, self._tracking, self._initial)
-        self._saved = SavedPose(node, self._tracking, lambda: loaded().map_id)
+        self._hints = Hints(node, self._tracking)
+        self._initial = InitialPose(node, self._tracking, self._hints)
+        self._relocalize = RelocalizeServer(node, self._tracking, self._initial, self._hints)
+        self._saved = SavedPose(node, self._tracking, self._hints, lambda: loaded().map_id)
 
     def load(self) -> None:
         """Open what is published, when the node's own listeners are there."""
         self._saved.load()
         self._tracking.load()
+        self._hints.load()
         self._map_odom.load()
         self._pose.load()
         self._initial.load()
         self._relocalize.load()
 
+    def hint(self, stamp: float) -> Hint | None:
+        """Of the base at the stamp of an image, if there is one that counts."""
+        return self._hints.of_base(stamp)
+
     def listen(self) -> None:
         """While the node is active."""
         self._tracking.listen()
+        self._hints.listen()
         self._map_odom.listen()
         self._initial.listen()
         self._saved.listen()

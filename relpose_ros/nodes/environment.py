@@ -48,9 +48,13 @@ def dds_environment(domain: int, log_folder: Path) -> dict[str, str]:
     profile = find_profile()
     if profile is None:
         return out | {"FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA"}
+    return out | {profile_variable(): str(profile)}
+
+
+def profile_variable() -> str:
+    """Name of the variable by which Fast DDS is given a profile: up to Jazzy it is version 2."""
     is_fastdds_2 = os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy")
-    name = "FASTRTPS_DEFAULT_PROFILES_FILE" if is_fastdds_2 else "FASTDDS_DEFAULT_PROFILES_FILE"
-    return out | {name: str(profile)}
+    return "FASTRTPS_DEFAULT_PROFILES_FILE" if is_fastdds_2 else "FASTDDS_DEFAULT_PROFILES_FILE"
 
 
 @contextmanager

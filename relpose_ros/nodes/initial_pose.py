@@ -12,6 +12,7 @@ from std_srvs.srv import Trigger
 from relpose_ros.geometry.covariance import checked_covariance
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.nodes.health import Level
+from relpose_ros.nodes.hints import Hints
 from relpose_ros.nodes.messages import rigid_from_pose, seconds, time_message
 from relpose_ros.nodes.parameters import Parameter
 from relpose_ros.nodes.tracked_pose import tracked_message
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 INITIAL_POSE_PARAMETERS = (
-    Parameter("set_initial_pose", False, "whether initial_pose is given to the tracker at activation"),
+    Parameter("set_initial_pose", False, "whether initial_pose is taken as a hint at activation"),
     Parameter("initial_pose.x", 0.0, "of the base in the map; metres"),
     Parameter("initial_pose.y", 0.0, "of the base in the map; metres"),
     Parameter("initial_pose.z", 0.0, "of the base in the map; metres"),
@@ -52,10 +53,10 @@ def hint_from_message(message: PoseWithCovarianceStamped, frame: str) -> tuple[R
 
 
 class InitialPose:
-    """Gives hints to the tracker, and the tracked pose to whoever waits for an initial pose."""
+    """Takes hints, and gives the tracked pose to whoever waits for an initial pose."""
 
-    def __init__(self, node: PoseNode, tracking: Tracking) -> None:
-        self._node, self._tracking = node, tracking
+    def __init__(self, node: PoseNode, tracking: Tracking, hints: Hints) -> None:
+        self._node, self._tracking, self._hints = node, tracking, hints
         self._sent: PoseWithCovarianceStamped | None = None
         node.create_service(Trigger, "~/publish_initial_pose", self._serve)
 
@@ -65,8 +66,6 @@ class InitialPose:
 
     def listen(self) -> None:
         """While the node is active; the parameters' hint comes first."""
-        if self._tracking.is_off:
-            return
         self._node.open_subscription(PoseWithCovarianceStamped, "initialpose", self._on_message, 5)
         settings = self._node.settings
         if settings["set_initial_pose"]:
@@ -78,15 +77,13 @@ class InitialPose:
         """Take a message as a hint. What is wrong with it, or the empty string."""
         try:
             pose, covariance = hint_from_message(message, self._node.settings["global_frame_id"])
-            # Without a stamp it speaks of now, which only odometry can tell.
-            stamp = seconds(message.header.stamp) or self._tracking.odometry.newest or 0.0
-            self._hint(pose, covariance, stamp, "a message")
+            self._hint(pose, covariance, seconds(message.header.stamp), "a message")
         except ValueError as error:
             return f"the initial pose was not taken: {error}"
         return ""
 
     def _hint(self, pose: Rigid, covariance: Array, stamp: float, origin: str) -> None:
-        self._tracking.tracker.initial(pose, covariance, stamp)
+        self._hints.give(pose, covariance, stamp)
         x, y, z = pose.translation.tolist()
         self._node.health.count("initial poses")
         self._node.get_logger().info(f"initial pose from {origin}: x {x:.2f}, y {y:.2f}, z {z:.2f}")

@@ -10,8 +10,9 @@ from geometry_msgs.msg import TransformStamped, Vector3
 
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.nodes.answers import Answer
-from relpose_ros.nodes.messages import pose_message, time_message
+from relpose_ros.nodes.messages import pose_message, seconds, time_message
 from relpose_ros.nodes.parameters import Parameter
+from relpose_ros.nodes.rival import RivalWatch
 from relpose_ros.nodes.stamps import JUMP_NS
 from relpose_ros.nodes.tracking import Tracking
 
@@ -42,6 +43,7 @@ class MapOdomBroadcaster:
         self._lock = threading.Lock()
         self._last_ns: int | None = None
         self._publisher: Any = None
+        self._rivals = RivalWatch(node)
 
     def load(self) -> None:
         """Open the publisher, if it is wanted."""
@@ -60,7 +62,12 @@ class MapOdomBroadcaster:
     def listen(self) -> None:
         """While the node is active."""
         if self._publisher is not None:
-            self._node.open_timer(1.0 / self._node.settings["transform_rate"], self._publish)
+            self._node.open_timer(1.0 / self._node.settings["transform_rate"], self._repeat)
+
+    def _repeat(self) -> None:
+        if self._node.settings["odometry_source"] == "tf":
+            self._rivals.look()
+        self._publish()
 
     def _follow(self, answer: Answer, decision: Decision | None) -> None:
         if decision is not None and decision.used:
@@ -76,7 +83,9 @@ class MapOdomBroadcaster:
             if last is not None and last - JUMP_NS <= stamp_ns <= last:
                 return  # TF takes one transform for one time
             self._last_ns = stamp_ns
-            self._publisher.publish(self._message(map_from_odom, stamp_ns))
+            message = self._message(map_from_odom, stamp_ns)
+            self._rivals.sent(seconds(message.transforms[0].header.stamp), map_from_odom)
+            self._publisher.publish(message)
 
     def _message(self, map_from_odom: Rigid, stamp_ns: int) -> Any:
         from tf2_msgs.msg import TFMessage

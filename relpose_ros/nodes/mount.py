@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -74,6 +75,25 @@ class TransformMount:
             f"no transform {self._base_frame!r} <- {camera_frame!r}: {error}; publish it "
             "(robot_state_publisher, static_transform_publisher) or set `base_from_camera`"
         )
+
+
+def open_mounts(
+    names: Sequence[str],
+    transforms: SharedTransforms,
+    base_frame: str,
+    numbers: list[float],
+    timeout: float,
+) -> dict[str, Mount]:
+    """One mount for each camera, by name; `numbers` have seven for each, or are empty (`open_mount`)."""
+    if numbers and len(numbers) != 7 * len(names):
+        raise ConfigurationError(
+            f"parameter base_from_camera: expected x y z qx qy qz qw of each camera, "
+            f"{7 * len(names)} numbers for {len(names)}, got {len(numbers)}"
+        )
+    return {
+        name: open_mount(transforms, base_frame, numbers[7 * i : 7 * i + 7], timeout)
+        for i, name in enumerate(names)
+    }
 
 
 def open_mount(

@@ -64,6 +64,15 @@ class NodeProcess:
         kilobytes = next((line.split()[1] for line in text.splitlines() if line.startswith("VmRSS:")), "0")
         return 1024 * int(kilobytes)
 
+    def processor_seconds(self) -> float:
+        """Processor time that it has used, in user mode and in the kernel; 0 when it is gone."""
+        try:
+            text = Path(f"/proc/{self.pid}/stat").read_text()
+        except OSError:
+            return 0.0
+        user, kernel = text.rpartition(")")[2].split()[11:13]  # the name before it may hold anything
+        return (int(user) + int(kernel)) / os.sysconf("SC_CLK_TCK")
+
     def wait(self, timeout: float) -> int:
         """Wait until it ends by itself; its exit status. Raises subprocess.TimeoutExpired."""
         return self._process.wait(timeout)

@@ -13,7 +13,7 @@ from rclpy.parameter import Parameter as RosParameter
 
 from relpose_ros.errors import ConfigurationError
 
-Value = str | float | bool | list[float]
+Value = str | float | bool | list[float] | list[str]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Parameter:
 
     `choices` limits a string, `range` (lowest, highest) a float. A parameter is read when the node is
     configured, and may be set while it is not; those that are `live` may be set at any time, those that are
-    `fixed` are read once, at process start.
+    `fixed` are read once, at process start. `words`: a list of strings, not of numbers.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Parameter:
     range: tuple[float, float] | None = None
     live: bool = False
     fixed: bool = False
+    words: bool = False
 
     def descriptor(self) -> ParameterDescriptor:
         """What `ros2 param describe` shows."""
@@ -71,18 +72,21 @@ def read(node: Node, table: Sequence[Parameter]) -> dict[str, Any]:
     """Name -> value of a declared table."""
     values = {row.name: node.get_parameter_or(row.name).value for row in table}
     return values | {
-        row.name: [float(number) for number in values[row.name] or row.default]
+        row.name: [str(item) if row.words else float(item) for item in values[row.name] or row.default]
         for row in table
         if isinstance(row.default, list)
     }
 
 
 def _declare(node: Node, row: Parameter) -> None:
-    default = RosParameter.Type.DOUBLE_ARRAY if isinstance(row.default, list) else row.default
+    array = RosParameter.Type.STRING_ARRAY if row.words else RosParameter.Type.DOUBLE_ARRAY
+    default = array if isinstance(row.default, list) else row.default
     try:
         node.declare_parameter(row.name, default, row.descriptor())
     except InvalidParameterTypeException as error:
-        kind = "numbers with decimal points" if isinstance(row.default, list) else type(row.default).__name__
+        kind = type(row.default).__name__
+        if isinstance(row.default, list):
+            kind = "a list of words" if row.words else "numbers with decimal points"
         raise ConfigurationError(f"parameter {row.name}: expected {kind}: {error}") from error
     except InvalidParameterValueException as error:
         raise ConfigurationError(f"parameter {row.name}: expected {row.range}: {error}") from error

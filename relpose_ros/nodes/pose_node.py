@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from builtin_interfaces.msg import Time
 
 from relpose_ros.errors import RelposeError
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.nodes.accuracy import ACCURACY_PARAMETERS, AccuracyMonitor, forget_accuracy
 from relpose_ros.nodes.answers import Answer, AnswerListener
 from relpose_ros.nodes.camera_node import CameraNode
+from relpose_ros.nodes.channel import ALONE
 from relpose_ros.nodes.health import Level
 from relpose_ros.nodes.intake import ImageMessage
-from relpose_ros.nodes.mount import Mount, open_mount
+from relpose_ros.nodes.mount import Mount, open_mounts
 from relpose_ros.nodes.parameters import Parameter
 from relpose_ros.nodes.results import STATES, ResultPublisher, truthful
 from relpose_ros.nodes.transforms import SharedTransforms
@@ -21,7 +24,7 @@ from relpose_ros.types import Localization, State
 POSE_PARAMETERS = (
     Parameter("base_frame_id", "base_link", "whose pose ~/pose gives; empty: the camera's own optical frame"),
     Parameter("base_from_camera", [], "pose of the camera's optical frame in the base frame: "
-              "x y z qx qy qz qw (metres); empty: from TF"),
+              "x y z qx qy qz qw (metres), of several cameras one after the other; empty: from TF"),
     Parameter("tf_timeout", 0.1, "seconds to wait for TF to reach the image's stamp", range=(0.0, 2.0)),
     Parameter("minimum_confidence", 0.0, "poses below this go to ~/result only", range=(0.0, 1.0), live=True),
     Parameter("publish_degraded", True, "whether degraded poses go to ~/pose too", live=True),
@@ -47,12 +50,13 @@ class PoseNode(CameraNode):
         self.listeners: list[AnswerListener] = []
         self.transforms = SharedTransforms(self)
         self._map_frame = ""
-        self._mount: Mount
+        self._mounts: dict[str, Mount] = {}
         self._answered_at = 0.0
 
     def load(self) -> None:
-        """Open the mount. Raises ConfigurationError for numbers that are none."""
-        self._mount = open_mount(
+        """Open the mounts. Raises ConfigurationError for numbers that are none."""
+        self._mounts = open_mounts(
+            self.camera_names,
             self.transforms,
             self.settings["base_frame_id"],
             self.settings["base_from_camera"],
@@ -69,10 +73,16 @@ class PoseNode(CameraNode):
 
     def publish_answer(self, found: Localization, message: ImageMessage) -> Localization:
         """Tell the listeners what is true about an answer, count it, and return what was told."""
+        stamp, frame = message.header.stamp, self.camera_frame(message)
+        return self.tell(found, stamp, frame, lambda: self.mount_of(message))
+
+    def tell(
+        self, found: Localization, stamp: Time, frame: str, mount: Callable[[], Rigid | None]
+    ) -> Localization:
+        """As `publish_answer`, an answer of whatever `frame` it is; `mount` gives that in the base."""
         found = truthful(found)
-        base_from_camera = self._base_from_camera(message) if self._fit_for_pose(found) else None
-        stamp, camera_frame = message.header.stamp, self.camera_frame(message)
-        answer = Answer(found, stamp, camera_frame, self._map_frame, base_from_camera)
+        base_from_camera = mount() if self._fit_for_pose(found) else None
+        answer = Answer(found, stamp, frame, self._map_frame, base_from_camera)
         if self.answers_count:
             self._count(answer)
             for listener in self.listeners:
@@ -125,14 +135,18 @@ class PoseNode(CameraNode):
             return False
         return found.state is State.LOCALIZED or bool(self.get_parameter("publish_degraded").value)
 
-    def _base_from_camera(self, message: ImageMessage) -> Rigid | None:
+    def mount_of(self, message: ImageMessage, camera: str = ALONE) -> Rigid | None:
         """The mount, or None: then the camera's pose is known but that of the robot is not."""
+        frame, stamp = self.camera_frame(message, camera), message.header.stamp
+        topic = f"mount {camera}".strip()
         try:
-            mount = self._mount.base_from_camera(self.camera_frame(message), message.header.stamp)
+            mount = self._mounts[camera].base_from_camera(frame, stamp)
         except RelposeError as error:
             self.health.count("poses without mount")
             text = f"the camera's mount is unknown, no ~/pose: {error}"
-            self.complaints.report("mount", Level.ERROR, text)
+            if camera:
+                text = f"the mount of camera {camera} is unknown, it is left out: {error}"
+            self.complaints.report(topic, Level.ERROR, text)
             return None
-        self.complaints.solved("mount")
+        self.complaints.solved(topic)
         return mount

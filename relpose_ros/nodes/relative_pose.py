@@ -11,6 +11,7 @@ from relpose_msgs.msg import Neighbours, RelativePose, RelativePoses
 
 from relpose_ros.errors import MapError
 from relpose_ros.nodes.camera_node import CameraNode
+from relpose_ros.nodes.channel import ALONE
 from relpose_ros.nodes.intake import ImageMessage
 from relpose_ros.nodes.loading import MAP_PARAMETERS, MATCHING_PARAMETERS, RELATIVE_PARAMETERS, Loaded, load
 from relpose_ros.nodes.map_holder import Load, MapHolder
@@ -48,7 +49,7 @@ class RelativePoseNode(CameraNode):
         self.while_active.callback(self.forget, "deactivated")
         super().listen()
 
-    def accept(self, message: ImageMessage) -> None:
+    def accept(self, message: ImageMessage, camera: str = ALONE) -> None:
         """Keep the image until its neighbours come (or use it if they are here already)."""
         self._remember(self._images, message)
         self._pair(nanoseconds(message.header.stamp))
@@ -66,7 +67,8 @@ class RelativePoseNode(CameraNode):
         out = RelativePoses(map_id=loaded.map_id, relative_poses=[relative_message(r) for r in measured])
         out.header.stamp, out.header.frame_id = message.header.stamp, self.camera_frame(message)
         out.stages = stage_messages({"total": 1e3 * (time.perf_counter() - started)})
-        self._publisher.publish(out)
+        if self.answers_count:
+            self._publisher.publish(out)
 
     def forget(self, reason: str) -> None:
         """What waits for its partner will never find it."""

@@ -18,6 +18,7 @@ from relpose_ros.geometry.covariance import nees
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.localization.tracking.fusion import gate
 from relpose_ros.nodes.answers import Answer
+from relpose_ros.nodes.hints import Hints
 from relpose_ros.nodes.initial_pose import Array, InitialPose, hint_from_message
 from relpose_ros.nodes.messages import seconds
 from relpose_ros.nodes.parameters import Parameter
@@ -59,8 +60,8 @@ class Search:
 class RelocalizeServer:
     """Serves one goal at a time. It ends the track; the search goes on by itself when the goal does not."""
 
-    def __init__(self, node: PoseNode, tracking: Tracking, initial: InitialPose) -> None:
-        self._node, self._tracking, self._initial = node, tracking, initial
+    def __init__(self, node: PoseNode, tracking: Tracking, initial: InitialPose, hints: Hints) -> None:
+        self._node, self._tracking, self._initial, self._hints = node, tracking, initial, hints
         self._search: Search | None = None
         # It lives as long as the node, as its services do.
         self._server = ActionServer(
@@ -110,10 +111,10 @@ class RelocalizeServer:
                 search.hint = hint_from_message(request.hint, self._node.settings["global_frame_id"])
             except ValueError as error:
                 return f"the hint cannot be used: {error}"
-        if request.use_hint and not self._tracking.is_off:
+        if self._tracking.is_off or not request.use_hint:
+            self._hints.forget("a relocalization was asked for")
+        if request.use_hint:
             self._initial.give(request.hint)
-        else:
-            self._tracking.reset("a relocalization was asked for")
         self._search = search
         return ""
 
@@ -193,6 +194,7 @@ class RelocalizeServer:
     def _found(self, answer: Answer, map_from_base: Rigid, covariance: Array) -> Relocalize.Result:
         return Relocalize.Result(
             success=True,
+            reason=answer.found.reason,
             pose=tracked_message(self._node, answer.stamp, map_from_base, covariance),
             confidence=float(answer.found.confidence),
         )

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as with_changes
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,8 @@ class ReplayOptions:
     `relative.checkpoint`, which means `relative.estimator` relpose_gnn. `base_frame` names the
     frame whose pose ~/pose gives; empty: the camera's own.
     `outside`: stretches of the bag (seconds from its first image, both ends included) where the camera
-    is where the map is not; any pose there is a false one. `node` is the command of the node's process.
+    is where the map is not; any pose there is a false one. `domain`: the ROS domain that it happens in; None:
+    a free one. `node` is the command of the node's process. `bag` may be another posed-image source.
     """
 
     map: Path
@@ -62,6 +64,7 @@ class ReplayOptions:
     base_frame: str = ""
     allow_unscaled_map: bool = False
     outside: tuple[tuple[float, float], ...] = ()
+    domain: int | None = None
     node: tuple[str, ...] = ("-m", "relpose_ros.nodes.localizer_node")
 
     def __post_init__(self) -> None:
@@ -69,6 +72,8 @@ class ReplayOptions:
             raise ConfigurationError(
                 f"expected a rate from 0.01 to 100 and minutes from 0, got {self.rate} and {self.minutes}"
             )
+        if self.domain is not None and not 0 <= self.domain <= 101:
+            raise ConfigurationError(f"expected a ROS domain from 0 to 101, got {self.domain}")
 
 
 @dataclass
@@ -87,20 +92,28 @@ def replay(options: ReplayOptions) -> dict[str, Any]:
     node's own words when it refuses to start or ends early.
     """
     from relpose_ros.nodes.bag_player import camera_topics
+    from relpose_ros.nodes.replay_source import as_bag
 
-    topics = camera_topics(options.bag, options.image_topic, options.camera_info_topic)
-    source = open_truth(options, topics)  # what is wrong with the bag is said before it is played
-    options.out.mkdir(parents=True, exist_ok=True)
+    with as_bag(options.bag, options.out) as bag:
+        played = with_changes(options, bag=bag)
+        topics = camera_topics(bag, options.image_topic, options.camera_info_topic)
+        source = open_truth(played, topics)  # what is wrong with the bag is said before it is played
+        options.out.mkdir(parents=True, exist_ok=True)
+        recording, status = _run(played, topics)
+        figures = replay_figures(recording.collector, recording.seconds, recording.memory, status)
+        write_report(options, source, recording.collector, figures)
+    return figures
+
+
+def _run(options: ReplayOptions, topics: CameraTopics) -> tuple[Recording, int]:
+    """Start the node, play, end it; what was seen, and the node's exit status."""
+    domain = free_domain() if options.domain is None else options.domain
     with (
         tempfile.TemporaryDirectory(prefix="relpose-replay-") as scratch,
-        applied(dds_environment(free_domain(), Path(scratch))),
+        applied(dds_environment(domain, Path(scratch))),
         start_localizer(options, topics) as process,
     ):
-        recording = record(options, topics, process)
-        status = process.stop()
-    figures = replay_figures(recording.collector, recording.seconds, recording.memory, status)
-    write_report(options, source, recording.collector, figures)
-    return figures
+        return record(options, topics, process), process.stop()
 
 
 def start_localizer(options: ReplayOptions, topics: CameraTopics) -> NodeProcess:
@@ -169,7 +182,7 @@ def _play(options: ReplayOptions, player: BagPlayer, process: NodeProcess, recor
     def go_on() -> bool:
         now = time.monotonic()
         if not recording.memory or now - recording.memory[-1].at >= 1.0:
-            recording.memory.append(MemorySample(now, process.memory()))
+            recording.memory.append(MemorySample(now, process.memory(), process.processor_seconds()))
             _check_alive(process)
             _show(recording)
         return not options.minutes or now - started < 60 * options.minutes

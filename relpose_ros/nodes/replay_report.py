@@ -24,10 +24,11 @@ WARM_UP = 0.25
 
 @dataclass(frozen=True)
 class MemorySample:
-    """Resident memory of the node in bytes at a time (monotonic seconds)."""
+    """Resident memory of the node in bytes at a time (monotonic seconds), and `processor` seconds used."""
 
     at: float
     bytes: int
+    processor: float = 0.0
 
 
 def replay_figures(
@@ -48,6 +49,7 @@ def replay_figures(
         "answers_per_second": len(collector.samples) / seconds if seconds else 0.0,
         "image_age_s": percentiles,
         "node_memory_mb": memory_figures(memory),
+        "node_processor": processor_figures(memory, len(collector.samples)),
         "node_exit_status": status,
     }
 
@@ -65,6 +67,16 @@ def memory_figures(samples: Sequence[MemorySample]) -> dict[str, float | None]:
         "last": float(mb[-1]),
         "largest": float(mb.max()),
         "slope_per_minute": slope,
+    }
+
+
+def processor_figures(samples: Sequence[MemorySample], answers: int) -> dict[str, float | None]:
+    """Processor time while images were played: cores in use, and ms for each answer."""
+    used = samples[-1].processor - samples[0].processor if samples else 0.0
+    seconds = samples[-1].at - samples[0].at if samples else 0.0
+    return {
+        "cores": used / seconds if seconds else None,
+        "ms_per_answer": 1e3 * used / answers if answers else None,
     }
 
 
@@ -153,5 +165,7 @@ def format_figures(figures: dict[str, Any]) -> str:
             f"max {milliseconds('max')} ms (image sent to answer received)",
             f"node memory    {memory['first'] or 0:.0f} MB at first, {memory['last'] or 0:.0f} MB at last"
             + ("" if slope is None else f", {slope:+.2f} MB/min"),
+            f"node processor {figures['node_processor']['cores'] or 0:.2f} cores, "
+            f"{figures['node_processor']['ms_per_answer'] or 0:.0f} ms for each answer",
         ]
     )

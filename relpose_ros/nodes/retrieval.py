@@ -38,7 +38,8 @@ class RetrievalNode(CameraNode):
         out = Neighbours(map_id=loaded.map_id, neighbours=[neighbour_message(n) for n in neighbours])
         out.header.stamp, out.header.frame_id = message.header.stamp, self.camera_frame(message)
         out.stages = stage_messages(stages)
-        self._publisher.publish(out)
+        if self.answers_count:
+            self._publisher.publish(out)
 
 
 def warm(loaded: Loaded) -> None:

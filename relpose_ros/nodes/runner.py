@@ -82,6 +82,8 @@ def run(module: str, node_class: str) -> int:
 
     signals.phase = Phase.STARTING
     status = _run(make, node_class, signals)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # one that comes in Python's own end would be the exit status
     if any(thread.name.startswith("relpose-") for thread in threading.enumerate()):
         # Still in the middle of a map or a frame: Python's own end would pull the libraries away under it.
         sys.stdout.flush()
@@ -136,10 +138,23 @@ def _spin(node: Any, signals: StopSignals) -> None:
     try:
         install_signal_handlers(SignalHandlerOptions.ALL)  # wakes the executor, then calls ours
         signals.phase = Phase.SPINNING
-        if not signals.wanted:
-            rclpy.spin(node)
+        while not signals.wanted and rclpy.ok():
+            _spin_until_raised(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         return  # the ordinary end
+
+
+def _spin_until_raised(node: Any) -> None:
+    """What a callback raises, or rclpy over a message before any callback, does not end the node."""
+    import rclpy
+    from rclpy.executors import ExternalShutdownException
+
+    try:
+        rclpy.spin(node)
+    except ExternalShutdownException:
+        raise
+    except Exception as error:  # noqa: BLE001 - counted, logged, and on
+        node.unexpected(error)
 
 
 def _end(node: CameraNode | None) -> None:

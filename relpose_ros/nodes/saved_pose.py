@@ -15,6 +15,7 @@ from relpose_ros.evaluation.files import write_text
 from relpose_ros.geometry.covariance import checked_covariance
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.nodes.health import Level
+from relpose_ros.nodes.hints import Hints
 from relpose_ros.nodes.initial_pose import UNSTATED
 from relpose_ros.nodes.parameters import Parameter
 from relpose_ros.nodes.tracking import Tracking
@@ -33,8 +34,8 @@ SAVED_POSE_PARAMETERS = (
 class SavedPose:
     """Saves and restores; `map_id` names the map in use."""
 
-    def __init__(self, node: PoseNode, tracking: Tracking, map_id: Callable[[], str]) -> None:
-        self._node, self._tracking, self._map_id = node, tracking, map_id
+    def __init__(self, node: PoseNode, tracking: Tracking, hints: Hints, map_id: Callable[[], str]) -> None:
+        self._node, self._tracking, self._hints, self._map_id = node, tracking, hints, map_id
 
     def load(self) -> None:
         """Raises ConfigurationError when a pose shall be restored but no file is named."""
@@ -86,7 +87,7 @@ class SavedPose:
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning(f"{path}: the saved pose is not used: {error or type(error).__name__}")
             return
-        self._tracking.tracker.initial(pose, covariance + np.diag(UNSTATED), 0.0)
+        self._hints.give(pose, covariance + np.diag(UNSTATED), 0.0)
         log.info(f"{path}: the saved pose is taken as a hint")
 
 

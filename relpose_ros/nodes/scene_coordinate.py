@@ -57,7 +57,8 @@ class SceneCoordinateNode(PoseNode):
         found = self._localizer.localize_map(frame, cells)
         stages |= {**found.latency_ms, "total": 1e3 * (time.perf_counter() - started)}
         self.publish_answer(replace(found, latency_ms=stages), message)
-        self._cells.publish(cells, frame.image, message)
+        if self.answers_count:
+            self._cells.publish(cells, frame.image, message)
 
     def _drop(self) -> None:
         self._localizer = None

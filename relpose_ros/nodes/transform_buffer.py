@@ -6,6 +6,7 @@ import math
 import threading
 from bisect import bisect_left
 from collections import deque
+from dataclasses import dataclass
 
 from relpose_ros.errors import RelposeError
 from relpose_ros.geometry.rigid import Rigid, interpolate
@@ -22,23 +23,38 @@ class TransformNotYetError(TransformError):
     """There is a way, but it is not known at that time yet: a little later it may be."""
 
 
-class _Link:
-    """One child frame in its parent: fixed, or samples of the last seconds in order of time."""
+REGULAR = 10
+"""More samples than this of a frame that is fixed too, and it moves: fewer do not unscrew a camera."""
+
+
+@dataclass(frozen=True)
+class _Fixed:
+    """One child frame that does not move in its parent."""
+
+    parent: str
+    parent_from_child: Rigid
+    newest: float = math.inf
+
+    def at(self, stamp: float) -> Rigid:
+        return self.parent_from_child
+
+
+class _Moving:
+    """One child frame in its parent: samples of the last seconds in order of time."""
 
     def __init__(self, parent: str, memory: float) -> None:
         self.parent, self._memory = parent, memory
-        self._fixed: Rigid | None = None
         self._samples: deque[tuple[float, Rigid]] = deque()
 
-    def set(self, stamp: float | None, parent_from_child: Rigid) -> None:
-        if stamp is None:
-            self._fixed = parent_from_child
-            return
+    @property
+    def count(self) -> int:
+        return len(self._samples)
+
+    def add(self, stamp: float, parent_from_child: Rigid) -> None:
         if self._samples and stamp < self._samples[-1][0] - self._memory:
             self._samples.clear()  # time has jumped back
-        stamps = [s for s, _ in self._samples]
-        place = bisect_left(stamps, stamp)
-        if place < len(stamps) and stamps[place] == stamp:
+        place = bisect_left(self._samples, stamp, key=_stamp)
+        if place < len(self._samples) and self._samples[place][0] == stamp:
             self._samples[place] = (stamp, parent_from_child)
         else:
             self._samples.insert(place, (stamp, parent_from_child))
@@ -47,12 +63,10 @@ class _Link:
 
     def at(self, stamp: float) -> Rigid:
         """Interpolated at `stamp`; never extrapolated."""
-        if self._fixed is not None:
-            return self._fixed
         if not self._samples or stamp > self._samples[-1][0]:
             newest = self._samples[-1][0] if self._samples else float("nan")
             raise TransformNotYetError(f"asked at {stamp:.3f} s, the newest transform is of {newest:.3f} s")
-        place = bisect_left([s for s, _ in self._samples], stamp)
+        place = bisect_left(self._samples, stamp, key=_stamp)
         later = self._samples[place]
         if later[0] == stamp:
             return later[1]
@@ -63,32 +77,71 @@ class _Link:
 
     @property
     def newest(self) -> float | None:
-        """Stamp of the newest sample; infinite where it is fixed, None where there is none."""
-        if self._fixed is not None:
-            return math.inf
+        """Stamp of the newest sample, None where there is none."""
         return self._samples[-1][0] if self._samples else None
 
-    def forget(self) -> bool:
-        """Drop the samples; whether anything fixed is left."""
-        self._samples.clear()
-        return self._fixed is not None
+
+def _stamp(sample: tuple[float, Rigid]) -> float:
+    return sample[0]
 
 
 class TransformBuffer:
-    """Frames and how they lie in their parents. Thread-safe; stamps in seconds."""
+    """Frames and how they lie in their parents. Thread-safe; stamps in seconds.
+
+    One wrong transform does no lasting harm: a frame has the parent that it was given last, where frames
+    would run in a circle the link with the fewest samples is dropped, and a fixed frame stays where it is
+    unless samples of it come regularly.
+    """
 
     def __init__(self, memory: float = 10.0) -> None:
         self._memory = memory
-        self._links: dict[str, _Link] = {}
+        self._fixed: dict[str, _Fixed] = {}
+        self._moving: dict[str, _Moving] = {}
         self._lock = threading.Lock()
 
     def insert(self, parent: str, child: str, stamp: float | None, parent_from_child: Rigid) -> None:
-        """Remember `parent_from_child` at `stamp`, or for ever when `stamp` is None."""
+        """Remember `parent_from_child` at `stamp`, or for ever when `stamp` is None.
+
+        Raises ValueError for frames that cannot lie in each other, and a stamp that is before time began.
+        """
+        if not parent or not child or parent == child:
+            raise ValueError("a frame lies in another one, and both have names")
+        if stamp is not None and stamp < 0:
+            raise ValueError(f"the stamp {stamp:.3f} s is negative")
         with self._lock:
-            link = self._links.get(child)
-            if link is None or link.parent != parent:
-                link = self._links[child] = _Link(parent, self._memory)
-            link.set(stamp, parent_from_child)
+            self._remember(parent, child, stamp, parent_from_child)
+            self._cut_circle(child)
+
+    def _remember(self, parent: str, child: str, stamp: float | None, parent_from_child: Rigid) -> None:
+        if stamp is None:
+            self._fixed[child] = _Fixed(parent, parent_from_child)
+            return
+        link = self._moving.get(child)
+        if link is None or link.parent != parent:
+            link = self._moving[child] = _Moving(parent, self._memory)
+        link.add(stamp, parent_from_child)
+
+    def _cut_circle(self, child: str) -> None:
+        """Where a new link puts the child above itself, drop what is known least of in that circle."""
+        circle, link = [child], self._link(child)
+        while link is not None and link.parent != child:
+            circle.append(link.parent)
+            link = self._link(link.parent)
+        if link is None:
+            return
+        weakest = min(circle, key=self._evidence)  # of equals the new one
+        (self._fixed if weakest in self._fixed else self._moving).pop(weakest)
+
+    def _evidence(self, child: str) -> int:
+        """How many samples speak for a frame's link."""
+        return REGULAR if child in self._fixed else self._moving[child].count
+
+    def _link(self, child: str) -> _Fixed | _Moving | None:
+        """How a frame lies in its parent; None for a root."""
+        fixed, moving = self._fixed.get(child), self._moving.get(child)
+        if fixed is None or (moving is not None and moving.count > REGULAR):
+            return moving
+        return fixed
 
     def lookup(self, target: str, source: str, stamp: float) -> Rigid:
         """`target_from_source` at `stamp`.
@@ -106,8 +159,8 @@ class TransformBuffer:
         stamp.
         """
         with self._lock:
-            links = [self._links[frame] for chain in self._ways(target, source) for frame in chain]
-            stamps = [link.newest for link in links]
+            links = [self._link(frame) for chain in self._ways(target, source) for frame in chain]
+            stamps = [link.newest for link in links if link is not None]
             stamp = min((s for s in stamps if s is not None), default=math.inf)
             if math.isinf(stamp) or None in stamps:
                 raise TransformError(f"TF has no moving transform {target!r} <- {source!r}")
@@ -116,7 +169,7 @@ class TransformBuffer:
     def forget(self) -> None:
         """Drop everything that moves: time has jumped back."""
         with self._lock:
-            self._links = {child: link for child, link in self._links.items() if link.forget()}
+            self._moving.clear()
 
     def _lookup(self, target: str, source: str, stamp: float) -> Rigid:
         up, down = self._ways(target, source)
@@ -136,8 +189,8 @@ class TransformBuffer:
     def _chain(self, frame: str) -> list[str]:
         """The frame, its parent, and so on up to the root."""
         chain = [frame]
-        while chain[-1] in self._links:
-            chain.append(self._links[chain[-1]].parent)
+        while (link := self._link(chain[-1])) is not None:
+            chain.append(link.parent)
             if len(chain) > MAX_DEPTH:
                 raise TransformError(f"the TF tree above {frame!r} runs in a circle")
         return chain
@@ -146,5 +199,7 @@ class TransformBuffer:
         """`parent_from_frame`: the parent of the chain's last frame, and its first."""
         out = Rigid.identity()
         for frame in chain:
-            out = self._links[frame].at(stamp) @ out
+            link = self._link(frame)
+            assert link is not None  # it is in a chain
+            out = link.at(stamp) @ out
         return out

@@ -139,6 +139,16 @@ class DescriptorIndex:
             indices[row], scores[row] = self._ranked(checked[row], chosen, k)
         return indices, scores
 
+    def search_among(self, query: ArrayLike, chosen: Indices, k: int) -> tuple[Indices, Floats]:
+        """The k nearest of `chosen` (M,) to one descriptor (D,): indices and similarities (k,), best first.
+
+        Raises as `search` does.
+        """
+        if k < 1:
+            raise ConfigurationError(f"expected k >= 1 neighbours, got {k}")
+        checked = _checked(np.atleast_2d(np.asarray(query)), "query descriptors", self.dimension)
+        return self._ranked(checked[0], np.asarray(chosen, np.int64), k)
+
     def _candidates(self, queries: Floats, k: int) -> list[Indices]:
         """For each query what may be among its k nearest."""
         if self._signatures is None:

@@ -44,10 +44,12 @@ class FakeLocalizer:
     def __init__(self) -> None:
         self.frames = []
         self.rigs = []
+        self.hints = []
 
-    def localize(self, frame):
+    def localize(self, frame, hint=None):
         """A fixed answer."""
         self.frames.append(frame)
+        self.hints.append(hint)
         if "lost" in frame.source:
             reason = "only 4 inliers, 12 are needed"
             return Localization(State.UNLOCALIZED, reason, source=frame.source, latency_ms={"total": 20.0})
@@ -64,13 +66,13 @@ class FakeLocalizer:
             stamp=frame.stamp,
         )
 
-    def localize_rig(self, rig):
+    def localize_rig(self, rig, hint=None):
         """The same, of a rig whose first camera alone sees something."""
         self.rigs.append(rig)
         shares = [
             CameraShare(n, 100 if i == 0 else 0, "" if i == 0 else "dark") for i, n in enumerate(rig.names)
         ]
-        return replace(self.localize(rig.frames[0]), cameras=tuple(shares))
+        return replace(self.localize(rig.frames[0], hint), cameras=tuple(shares))
 
 
 @pytest.fixture

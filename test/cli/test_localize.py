@@ -262,3 +262,24 @@ def test_a_mask_arrives_with_every_image(images, localizer):
 def test_a_mask_that_is_none_is_refused(images, localizer, capsys):
     assert main(["localize", "--map", "m", "a.png", "--camera", "camera.yaml", "--mask", "broken.png"]) == 2
     assert "broken.png" in capsys.readouterr().err
+
+
+def test_a_hint_arrives(images, localizer):
+    line = ["localize", "--map", "m", "a.png", "--camera", "camera.yaml"]
+    assert main([*line, "--hint", "-3 1.5 0.4 1.5708", "--hint-std", "1", "20"]) == 0
+    assert main(line) == 0
+    hint, none = localizer.hints
+    assert none is None and np.allclose(hint.map_from_camera.translation, [-3, 1.5, 0.4])
+    assert np.allclose(hint.map_from_camera.rotation[:, 2], [0, 1, 0], atol=1e-4)
+    assert np.allclose(np.sqrt(np.diag(hint.covariance)), [1.0] * 3 + [np.radians(20)] * 3)
+
+
+@pytest.mark.parametrize("hint", ["1 2", "a b c d", "1 2 3 nan", "1 2 3 0 0 0 0"])
+def test_a_hint_that_is_none_is_refused(images, localizer, capsys, hint):
+    assert main(["localize", "--map", "m", "a.png", "--camera", "camera.yaml", "--hint", hint]) == 2
+    assert f"--hint {hint!r}" in capsys.readouterr().err and not localizer.frames
+
+
+def test_a_hint_needs_a_map(images, localizer, capsys):
+    assert main(["localize", "--scene", "s", "a.png", "--camera", "camera.yaml", "--hint", "1 2 3 4"]) == 2
+    assert "give it --map MAP" in capsys.readouterr().err

@@ -22,8 +22,8 @@ def library(monkeypatch, fake_map, trusted):
     def remember(name):
         def function(*args):
             if name in ("add", "merge"):
-                *args, trust_poses = args
-                trusted.append(trust_poses)
+                trusted.append(args[-1])
+                args = args[:-1]
             *given, options, progress = args if name != "remove" else (*args, None, silent)
             progress(1, 2, "stage")
             calls.append((name, tuple(given), options))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import cv2
+import numpy as np
 import pytest
 
 from relpose_ros.cli.main import main
@@ -34,6 +36,24 @@ def test_a_network_is_attached_and_asked(small_world, image, regressor_checkpoin
     assert main(["localize", "--map", str(attached), *network, *image, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["state"] == "localized"
     assert main(["localize", "--map", str(attached), *image]) == 0, "the map needs no network"
+    capsys.readouterr()
+    other, report = elsewhere(tmp_path / "elsewhere"), ["--out", str(tmp_path / "report"), "--json"]
+    asked = ["evaluate", "--map", str(attached), *network, str(small_world.folder), "--limit", "1"]
+    assert main([*asked, "--outside", str(other), *report]) == 0
+    outside = json.loads(capsys.readouterr().out)["outside_map"]
+    assert (outside["queries"], outside["false_publications"]) == (3, 0)
+
+
+def elsewhere(folder):
+    """A source of three pictures of nothing."""
+    (folder / "images").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for k in range(3):
+        pixels = cv2.GaussianBlur(rng.integers(0, 256, (240, 320), dtype=np.uint8), (0, 0), 1.0)
+        cv2.imwrite(str(folder / "images" / f"{k}.png"), pixels)
+    (folder / "poses.txt").write_text("".join(f"{k}.png {k} 0 0 0 0 0 1\n" for k in range(3)))
+    (folder / "intrinsics.txt").write_text("200 200 159.5 119.5 320 240\n")
+    return folder
 
 
 def test_what_does_not_fit_is_refused(

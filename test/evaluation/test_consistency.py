@@ -104,13 +104,15 @@ def test_rotated_covariance_is_read_in_map_axes(record):
 
 
 @pytest.mark.parametrize(("hits", "count"), [(0, 10), (10, 10), (95, 100), (1, 1)])
-def test_wilson_interval_matches_scipy(hits, count):
+def test_intervals_match_scipy(hits, count):
     expected = stats.binomtest(hits, count).proportion_ci(0.95, method="wilson")
     assert Share(hits, count).interval == pytest.approx((expected.low, expected.high), abs=1e-9)
+    below = stats.binomtest(hits, count, alternative="less").proportion_ci(0.95, method="exact")
+    assert Share(hits, count).at_most == pytest.approx(below.high, abs=1e-9)
 
 
 def test_share_of_nothing_is_unknown():
-    assert math.isnan(Share(0, 0).value)
+    assert math.isnan(Share(0, 0).value) and math.isnan(Share(0, 0).at_most)
     assert all(map(math.isnan, Share(0, 0).interval))
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.localization.calibration import (
+    ANOTHER_DRIVE,
     CHI2_6_QUANTILES,
     Calibration,
     Sample,
@@ -53,6 +54,24 @@ def samples(count: int, law: Calibration, seed: int, freedom: float | None = Non
 
 def coverage(calibration: Calibration, fresh: list[Sample]) -> float:
     return float(np.mean([calibration.nees(s) < CHI2_6_QUANTILES[0.95] for s in fresh]))
+
+
+def test_widened_stretches_every_covariance_and_nothing_else() -> None:
+    data = samples(60, TRUE, 3)
+    plain, wide = fit_calibration(data), fit_calibration(data, widened=1.5)
+    for sample in data[:5]:
+        expected = 1.5 * plain.covariance(sample.hypothesis)
+        assert wide.covariance(sample.hypothesis) == pytest.approx(expected, rel=1e-9)
+    assert wide.coverage_95 >= plain.coverage_95 and wide.view_slope == plain.view_slope
+
+
+def test_the_margin_for_another_drive_covers_worlds_that_scatter() -> None:
+    """Variances off by a factor whose logarithm is normal, 0.3 wide: 95 % are inside the stretched region."""
+    generator = np.random.default_rng(0)
+    values = generator.chisquare(6, 200_000) * np.exp(0.3 * generator.normal(size=200_000))
+    limit = CHI2_6_QUANTILES[0.95]
+    assert np.mean(values < limit) < 0.935
+    assert np.mean(values < ANOTHER_DRIVE * limit) == pytest.approx(0.95, abs=0.003)
 
 
 def test_a_known_law_is_recovered() -> None:

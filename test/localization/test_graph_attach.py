@@ -12,9 +12,10 @@ from relpose_ros.checkpoints.graph import GraphPredictor
 from relpose_ros.datasets.base import Source
 from relpose_ros.errors import CheckpointError, MapError
 from relpose_ros.geometry.rigid import Rigid
-from relpose_ros.localization.graph_attach import describe_references, images_of
+from relpose_ros.localization.graph_attach import describe_references
 from relpose_ros.localization.graph_road import check_fits
 from relpose_ros.localization.localizer import Localizer
+from relpose_ros.localization.map_images import images_of
 from relpose_ros.localization.mapping import add_references, attach_network, remove_references
 from relpose_ros.localization.options import options_for
 from relpose_ros.localization.parts import with_relative
@@ -31,7 +32,7 @@ def attached(
     office: Map, rendered_world: Source, regressor_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Map:
     out = tmp_path_factory.mktemp("attached") / "gnn.relmap"
-    return attach_network(office.path, rendered_world, regressor_checkpoint, out, FEW)
+    return attach_network(office.path, [rendered_world], regressor_checkpoint, out, FEW)
 
 
 def test_what_is_kept_is_what_the_network_says_of_the_image(
@@ -40,7 +41,7 @@ def test_what_is_kept_is_what_the_network_says_of_the_image(
     """Half precision in the file: the edges that follow move by less than a thousandth of what they say."""
     predictor, opened = GraphPredictor(regressor_checkpoint), Map.open(attached.path)
     seen = GraphInput.from_dict(opened.graph.input)
-    images = images_of(opened, rendered_world)
+    images = images_of(opened, [rendered_world])
     fresh = np.concatenate(
         [predictor.features(graph_image(i.load(), i.camera, seen)[None]) for i in images[:5]]
     )
@@ -81,7 +82,7 @@ def test_references_that_go_and_come(
     dropped = add_references(part.path, gone, tmp_path / "plain.relmap", FEW)
     note = dropped.provenance["notes"]["network"]
     assert dropped.graph is None and "poses.safetensors" in note
-    assert "`relpose map add`" in note and "attach" not in note, "no one source has all images"
+    assert "`relpose map attach MAP SOURCE...`" in note
     named = replace(FEW, relpose_gnn=regressor_checkpoint)
     whole = add_references(part.path, gone, tmp_path / "whole.relmap", named)
     order = [attached.reference_names.index(n) for n in whole.reference_names]
@@ -96,30 +97,45 @@ def test_attaching_again_takes_the_note_of_the_loss_away(
     for old in ({"notes": {"network": lost, "vlad": "few"}}, {"note": lost, "notes": {"vlad": "few"}}):
         noted = replace(office, provenance={**office.provenance, **old}).save(tmp_path / "noted.relmap")
         out = tmp_path / "again.relmap"
-        again = attach_network(noted.path, rendered_world, regressor_checkpoint, out, FEW)
+        again = attach_network(noted.path, [rendered_world], regressor_checkpoint, out, FEW)
         assert notes_of(again.provenance) == {"vlad": "few"}
 
 
 def test_a_map_of_several_sources_is_told_what_can_be_done(
     office: Map, rendered_world: Source, regressor_checkpoint: Path
 ) -> None:
-    several = r"repeat `relpose map add/merge \.\.\. --relpose-gnn"
-    with pytest.raises(MapError, match=several):
+    with pytest.raises(MapError, match=r"relpose map attach .* SOURCE\.\.\. .*all sources"):
         check_fits(office, GraphPredictor(regressor_checkpoint))
-    with pytest.raises(MapError, match=r"repeat `relpose map add` or `relpose map merge` with --relpose-gnn"):
-        images_of(office, Source("some", Path("elsewhere"), rendered_world.references[3:]))
+    with pytest.raises(MapError, match=r"3 of 24 are missing .*give all sources"):
+        images_of(office, [Source("some", Path("elsewhere"), rendered_world.references[3:])])
+
+
+def test_a_map_of_several_sources_gets_the_images_of_all(
+    office: Map, rendered_world: Source, regressor_checkpoint: Path
+) -> None:
+    """Of two drives whose files have the same names, one of them at the same place."""
+    images = rendered_world.references
+    renumbered = [replace(i, name=images[k % 12].name) for k, i in enumerate(images)]
+    renumbered[12] = replace(renumbered[12], map_from_camera=images[0].map_from_camera)
+    first, second = (Source(n, Path(n), tuple(renumbered[k : k + 12])) for n, k in (("a", 0), ("b", 12)))
+    names = (*(i.name for i in images[:12]), *(f"{i.name}#2" for i in images[:12]))
+    poses = Rigid.stack([i.map_from_camera for i in renumbered])
+    both = replace(office, reference_names=names, reference_poses=poses)
+    assert [id(i) for i in images_of(both, [first, second])] == [id(i) for i in renumbered]
+    with pytest.raises(MapError, match=r"^a: .* from where the map .* has .*#2; give the sources"):
+        images_of(both, [first])
 
 
 def test_other_images_are_refused(attached: Map, rendered_world: Source) -> None:
     some = Source("some", Path("elsewhere"), rendered_world.references[3:])
     with pytest.raises(MapError, match=r"elsewhere.*3 of 24 are missing"):
-        images_of(attached, some)
+        images_of(attached, [some])
     moved = [
         replace(i, map_from_camera=Rigid(i.map_from_camera.rotation, i.map_from_camera.translation + 0.5))
         for i in rendered_world.references
     ]
     with pytest.raises(MapError, match=r"stands 0\.866 map units"):
-        images_of(attached, Source("moved", Path("moved"), tuple(moved)))
+        images_of(attached, [Source("moved", Path("moved"), tuple(moved))])
 
 
 def test_maps_without_scale_and_files_that_are_none_are_refused(
@@ -127,9 +143,9 @@ def test_maps_without_scale_and_files_that_are_none_are_refused(
 ) -> None:
     unscaled = replace(office, metric=False).save(tmp_path / "unscaled.relmap")
     with pytest.raises(MapError, match="no scale"):
-        attach_network(unscaled.path, rendered_world, regressor_checkpoint, tmp_path / "x.relmap", FEW)
+        attach_network(unscaled.path, [rendered_world], regressor_checkpoint, tmp_path / "x.relmap", FEW)
     with pytest.raises(CheckpointError, match=r"one_to_one\.ltfgc"):
-        attach_network(office.path, rendered_world, ratio_pruner, tmp_path / "x.relmap", FEW)
+        attach_network(office.path, [rendered_world], ratio_pruner, tmp_path / "x.relmap", FEW)
     assert not (tmp_path / "x.relmap").exists()
 
 

@@ -34,8 +34,9 @@ def seen_again(world: Any, move: Rigid | None = None, scale: float = 1.0) -> lis
     return out
 
 
-def saved(references: Sequence[Reference], name: str, folder: Path) -> Map:
-    return assemble(references, name, True, BuildOptions(), {}).save(folder / f"{name}.relmap")
+def saved(references: Sequence[Reference], file: Path) -> Path:
+    assemble(references, file.stem, True, BuildOptions(), {}).save(file)
+    return file
 
 
 def test_one_frame(hall: Map, point_world: Any) -> None:
@@ -72,15 +73,15 @@ def test_a_few_that_look_alike_are_no_contradiction() -> None:
 
 
 def test_merging(point_world: Any, other_point_world: Any, tmp_path: Path) -> None:
-    first = saved(point_world.references(12), "first", tmp_path)
-    moved = saved(seen_again(point_world, MAP_FROM_OTHER), "moved", tmp_path)
-    elsewhere = saved(seen_again(other_point_world), "elsewhere", tmp_path)
+    first = saved(point_world.references(12), tmp_path / "first.relmap")
+    moved = saved(seen_again(point_world, MAP_FROM_OTHER), tmp_path / "moved.relmap")
+    elsewhere = saved(seen_again(other_point_world), tmp_path / "elsewhere.relmap")
     out = tmp_path / "merged.relmap"
     with pytest.raises(MapError, match=r"moved\.relmap is not in the frame of"):
-        merge_maps([first.path, elsewhere.path, moved.path], out)
+        merge_maps([first, elsewhere, moved], out)
     assert not out.exists()
-    together = merge_maps([first.path, elsewhere.path], out)
+    together = merge_maps([first, elsewhere], out)
     assert "elsewhere.relmap: nothing shows" in notes_of(together.provenance)[FRAME]
-    trusted = merge_maps([first.path, moved.path], out, trust_poses=True)
+    trusted = merge_maps([first, moved], out, trust_poses=True)
     assert len(trusted) == 24 and FRAME not in notes_of(trusted.provenance)
     assert np.isfinite(trusted.landmarks.points).all()

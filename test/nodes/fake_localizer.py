@@ -4,9 +4,10 @@
 Kinds: `good` (localized at (1, 2, 3)), `there` (the same, of another map, at (4, 5, 6)), `lost` (never
 localized), `nan` (a pose that is not finite), `raises` (an unexpected error in every frame), `cold` (an error
 already in the frame to warm up with), `busy` (good, but it computes instead of sleeping), `vague` (good, with
-a wide covariance), `driven` (good, and a tenth of the grey level is x in metres), `slow` (good, but loading
-takes `seconds`, not a frame). It sleeps `seconds` a frame, but not when it warms up, and its map takes
-`megabytes`.
+a wide covariance), `driven` (good, and a tenth of the grey level is x in metres), `hinted` (driven, but
+degraded, and only with a hint), `slow` (good, but loading takes `seconds`, not a frame). It sleeps `seconds`
+a frame, but not when it warms up, and its map takes `megabytes`. Frames that are masked at (5, 5) are not
+localized.
 """
 
 from __future__ import annotations
@@ -18,10 +19,15 @@ import numpy as np
 
 from relpose_ros.errors import MapError
 from relpose_ros.geometry.rigid import Rigid
-from relpose_ros.types import Frame, Localization, Matches, State
+from relpose_ros.types import CameraShare, Frame, Localization, Matches, RigFrame, State
 
 POSE = Rigid.from_quaternion([0.5, -0.5, 0.5, -0.5], [1.0, 2.0, 3.0])
 COVARIANCE = np.diag([1e-4, 4e-4, 9e-4, 1e-6, 1e-6, 4e-6])
+PIXEL = np.array([[5.0, 5.0]])
+MATCHES = Matches(PIXEL, np.zeros((1, 3)), np.array([True]))
+
+
+KINDS = "good there lost nan raises cold busy vague driven hinted slow".split()
 
 
 class FakeMap:
@@ -37,7 +43,7 @@ class FakeLocalizer:
         self.kind, self.seconds = kind, 0.0 if kind == "slow" else seconds
         self.ballast = np.ones(megabytes << 20, np.uint8)
 
-    def localize(self, frame: Frame) -> Localization:
+    def localize(self, frame: Frame, hint: Any = None) -> Localization:
         if frame.source == "warm-up":
             if self.kind == "cold":
                 raise RuntimeError("a bug that shows at once")
@@ -45,17 +51,39 @@ class FakeLocalizer:
         self._take_time()
         if self.kind == "raises":
             raise RuntimeError("a bug")
+        if frame.mask is not None and not frame.shows(PIXEL)[0]:
+            return Localization(State.UNLOCALIZED, "masked")
         if self.kind == "lost" or not frame.image.any():
             return Localization(State.UNLOCALIZED, f"only {np.random.default_rng().integers(9)} inliers")
         pose = Rigid(POSE.rotation, np.full(3, np.nan)) if self.kind == "nan" else POSE
         if self.kind == "there":
             pose = Rigid(POSE.rotation, np.array([4.0, 5.0, 6.0]))
-        if self.kind == "driven":
+        if self.kind == "hinted" and hint is None:
+            return Localization(State.UNLOCALIZED, "ambiguous")
+        if self.kind in ("driven", "hinted"):
             pose = Rigid(POSE.rotation, np.array([0.1 * float(frame.image.mean()), 2.0, 3.0]))
         covariance = 1e4 * COVARIANCE if self.kind == "vague" else COVARIANCE
+        state = State.DEGRADED if self.kind == "hinted" else State.LOCALIZED
         return Localization(
-            State.LOCALIZED, "", pose, covariance, 0.9, "structure", 40, ("a",), {"total": 1.5},
-            matches=Matches(np.array([[5.0, 5.0]]), np.zeros((1, 3)), np.array([True])),
+            state, "", pose, covariance, 0.9, "structure", 40, ("a",), {"total": 1.5},
+            matches=MATCHES,
+        )  # fmt: skip
+
+    def localize_rig(self, rig: RigFrame, hint: Any = None) -> Localization:
+        """The base is at x = how many frames came; black images, and masked ones at PIXEL, have no part."""
+        shares = tuple(
+            CameraShare(f.source, 40 * bool(f.shows(PIXEL)[0]), "", MATCHES)
+            if f.image.any()
+            else CameraShare(f.source, 0, "only 3 features")
+            for f in rig.frames
+        )
+        self._take_time()
+        if not any(share.inliers for share in shares):
+            return Localization(State.UNLOCALIZED, "nothing to be seen", cameras=shares)
+        base = Rigid(np.eye(3), np.array([float(len(rig.frames)), 1.0, 0.0]))
+        return Localization(
+            State.LOCALIZED, "", base, COVARIANCE, 0.9, "structure", 40, ("a",), {"total": 1.5},
+            stamp=rig.stamp, cameras=shares,
         )  # fmt: skip
 
     def _take_time(self) -> None:
@@ -72,7 +100,7 @@ def load(settings: dict[str, Any]) -> Any:
 
     kind, *numbers = settings["map"].rsplit("/", 1)[-1].split(",")
     seconds, megabytes = (*map(float, numbers), 0.0, 0.0)[:2]
-    if kind not in ("good", "there", "lost", "nan", "raises", "cold", "busy", "vague", "driven", "slow"):
+    if kind not in KINDS:
         raise MapError(f"{settings['map']}: no such map")
     if kind == "slow":
         time.sleep(seconds)

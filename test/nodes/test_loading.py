@@ -68,7 +68,7 @@ def test_relative_poses_by_a_network_that_the_map_knows(small_world, regressor_c
             load(settings(small_world, **changes))
     out = tmp_path / "gnn.relmap"
     source = open_source(small_world.folder)
-    attach_network(small_world.map, source, regressor_checkpoint, out, BuildOptions(calibration_samples=0))
+    attach_network(small_world.map, [source], regressor_checkpoint, out, BuildOptions(calibration_samples=0))
     localizer = load(settings(small_world, map=str(out), **named)).localizer
     neighbours = [localizer.neighbour(name) for name in localizer.map.reference_names[:3]]
     found = localizer.relative_poses(source.queries[0].frame(), neighbours)

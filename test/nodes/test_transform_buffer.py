@@ -58,9 +58,37 @@ def test_nothing_is_extrapolated_or_invented(robot, target, source, stamp, error
 
 
 def test_a_circle_is_refused(robot):
-    robot.insert("camera", "map", None, along(1.0))
-    with pytest.raises(TransformError, match="circle"):
-        robot.lookup("base", "camera", 100.0)
+    before = robot.lookup("base", "camera", 100.0)
+    robot.insert("camera", "base", 100.5, along(1.0))
+    with pytest.raises(TransformError):
+        robot.lookup("map", "camera", 100.0)
+    robot.insert("odom", "base", 101.0, along(1.0))
+    assert np.allclose(robot.lookup("base", "camera", 100.0).matrix, before.matrix)
+    assert np.allclose(robot.lookup("map", "base", 101.0).matrix, along(102.0).matrix)
+
+
+def test_a_circle_of_one_link_against_many_samples(robot):
+    for n in range(12):
+        robot.insert("odom", "base", 100.0 + n, along(n))
+    robot.insert("base", "odom", None, along(1.0))
+    robot.insert("base", "odom", 100.0, along(1.0))
+    assert np.allclose(robot.lookup("odom", "base", 111.0).matrix, along(11.0).matrix)
+
+
+@pytest.mark.parametrize(
+    ("parent", "child", "stamp"), [("", "a", 1.0), ("a", "", 1.0), ("a", "a", 1.0), ("a", "b", -1.0)]
+)
+def test_links_that_cannot_be(robot, parent, child, stamp):
+    with pytest.raises(ValueError, match=r"names|negative"):
+        robot.insert(parent, child, stamp, along(1.0))
+
+
+def test_what_is_fixed_moves_only_if_samples_come_regularly(robot):
+    for n in range(10):
+        robot.insert("base", "mast", 100.0 + n, along(9.0))
+    assert np.allclose(robot.lookup("base", "mast", 105.0).matrix, along(0.5).matrix)
+    robot.insert("base", "mast", 110.0, along(9.0))
+    assert np.allclose(robot.lookup("base", "mast", 105.0).matrix, along(9.0).matrix)
 
 
 def test_memory_is_bounded_and_order_does_not_matter():

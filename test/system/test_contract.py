@@ -97,7 +97,7 @@ def test_map_to_odom_and_the_tracked_pose(drive, wait_for):
 
 def test_it_is_dated_into_the_future_and_repeated(drive):
     robot = drive(transform_tolerance=0.7)
-    robot.steps(3)
+    robot.steps(5)
     newest = robot.probe._stamp + STEP_NS // 10
     robot.wait(lambda: robot.transforms and robot.transforms[-1][1] > 1e-9 * newest + 0.69, what="transforms")
     assert abs(robot.transforms[-1][1] - 1e-9 * newest - 0.7) < 1e-3

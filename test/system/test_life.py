@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from pathlib import Path
@@ -51,6 +52,18 @@ def test_ends_cleanly_on_a_signal_in_the_middle_of_a_frame(start, probe, number)
     probe.send()
     time.sleep(0.2)
     assert_ends(process, number)
+
+
+def test_more_signals_change_nothing(start, probe):
+    """As from an impatient operator, or from launch, which lets SIGTERM follow SIGINT."""
+    process = start(remap=probe.remap, map="good", base_frame_id="")
+    probe.wait_for_node()
+    deadline = time.monotonic() + 20
+    while process.status() is None and time.monotonic() < deadline:
+        os.kill(process.pid, signal.SIGTERM)
+        time.sleep(0.01)
+    assert process.status() == 0, process.output()
+    assert "Traceback" not in process.output()
 
 
 def assert_ends(process: NodeProcess, number: int) -> None:

@@ -11,7 +11,7 @@ from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.nodes.bag_player import camera_topics, stamp_of
 from relpose_ros.nodes.replay import ReplayOptions, record, start_localizer
-from relpose_ros.nodes.replay_report import MemorySample, memory_figures, replay_figures
+from relpose_ros.nodes.replay_report import MemorySample, memory_figures, processor_figures, replay_figures
 
 CAMERA = Camera("pinhole", 50.0, 50.0, 31.5, 23.5, 64, 48)
 START = 1_700_000_000.0
@@ -103,3 +103,10 @@ def test_memory_slope_leaves_the_warm_up_out():
     assert memory_figures(steady)["slope_per_minute"] == pytest.approx(0.0, abs=1e-6)
     leak = [MemorySample(t, 50_000_000 + 100_000 * t) for t in range(60)]
     assert memory_figures(leak)["slope_per_minute"] == pytest.approx(6.0)
+
+
+def test_processor_time_is_that_used_while_images_were_played():
+    samples = [MemorySample(100.0, 0, 5.0), MemorySample(105.0, 0, 7.5), MemorySample(110.0, 0, 9.0)]
+    assert processor_figures(samples, 20) == {"cores": 0.4, "ms_per_answer": 200.0}
+    assert processor_figures(samples[:1], 0) == {"cores": None, "ms_per_answer": None}
+    assert processor_figures([], 5)["cores"] is None

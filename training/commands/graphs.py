@@ -28,13 +28,15 @@ Images are warped to one pinhole camera (--size, --field): no distortion, the sa
 black where an image does not reach. --short-side keeps each camera, as published.
 
 Splits: whole sources where there are at least as many as splits (--divide auto): that measures scenes never
-seen, but for worlds of simulate:office, which share walls and drives; simulate:corridor has others. Else
-each source is divided: its training images query each other, those of val and of its own query
+seen, but for worlds of simulate:office, which share walls and drives; those of simulate:rooms share nothing.
+Else each source is divided: its training images query each other, those of val and of its own query
 split (which become test) query them, as in the published experiments. The same command again takes up a run
 that was interrupted. Published graphs (data_*.pt in a folder or a .tar) are converted, without unpickling."""
 
 EXAMPLES = """\
-relpose prepare graphs simulate:office --worlds 28 --out graphs/ --split train=0.88,val=0.12 --workers 2
+relpose prepare graphs simulate:rooms --worlds 40 --out graphs/ --split train=0.88,val=0.12 --workers 2
+relpose prepare graphs simulate:rooms,world=0-29 simulate:office,world=0-9 --out graphs/ --split train
+relpose prepare graphs simulate:rooms,world=100-104 simulate:corridor,world=0 --out graphs/ --split val
 relpose prepare graphs drive1/ drive2/ office_bag/ --out graphs/ --split train=0.7,val=0.3
 relpose prepare graphs map_folder/ --out graphs/ --divide images --split train=0.9,val=0.1
 relpose prepare graphs places/*/ --out graphs/ --retrieval retrieval.safetensors
@@ -43,7 +45,8 @@ relpose prepare graphs chess_fc8_sp5_test.tar --split test --out graphs/     the
 
 SOURCE_HELP = (
     "posed images (a folder with images/ and poses.txt, a rosbag2, a COLMAP model, 7-Scenes, ...), simulate: "
-    "(or simulate:office, simulate:corridor, simulate:office,world=3), a folder with the authors' "
+    "(or simulate:office, simulate:rooms, simulate:corridor, with worlds of their own simulate:rooms,world=3 "
+    "or simulate:rooms,world=0-19), a folder with the authors' "
     "train_frames.bin and test_frames.bin (and --images-root), or published graphs"
 )
 SIMULATE = "simulate:"

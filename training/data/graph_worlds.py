@@ -38,18 +38,26 @@ def camera_to_render(graph_input: GraphInput) -> GraphCamera:
 def graph_worlds(
     words: str, numbers: range, views: int, night: float, seen_by: GraphCamera | None
 ) -> list[GraphWorld]:
-    """Of the words after `simulate:`: a kind of world, or `office,world=3` for one alone.
+    """Of the words after `simulate:`: a kind of world, with `numbers`, or with its own: `rooms,world=3`,
+    `rooms,world=0-19`.
 
     Raises ConfigurationError.
     """
     kind, _, only = words.partition(",")
-    chosen = list(numbers)
-    if only:
-        name, _, number = only.partition("=")
-        if name != "world" or not number.isdigit():
-            raise ConfigurationError(f"expected simulate:{kind},world=3, got simulate:{words}")
-        chosen = [int(number)]
     return [
         GraphWorld(number, kind or "any", views, night, seen_by)  # type: ignore[arg-type]
-        for number in chosen
+        for number in (_numbers(kind, only) if only else numbers)
     ]
+
+
+def _numbers(kind: str, only: str) -> range:
+    name, _, span = only.partition("=")
+    first, dash, last = span.partition("-")
+    if name != "world" or not all(word.isdigit() for word in (first, last if dash else first)):
+        raise ConfigurationError(
+            f"expected simulate:{kind},world=3 or simulate:{kind},world=0-19, got simulate:{kind},{only}"
+        )
+    numbers = range(int(first), int(last or first) + 1)
+    if not numbers:
+        raise ConfigurationError(f"simulate:{kind},{only}: expected the lower number first")
+    return numbers

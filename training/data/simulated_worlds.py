@@ -15,7 +15,7 @@ from relpose_ros.errors import ConfigurationError
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 
-Kind = Literal["any", "office", "corridor", "equal_doors", "numbered_doors", "varied_doors"]
+Kind = Literal["any", "office", "rooms", "corridor", "equal_doors", "numbered_doors", "varied_doors"]
 
 SIZES = ((320, 240), (400, 300), (480, 270), (480, 360), (640, 480))
 OFFICES = 0.75

@@ -8,9 +8,9 @@ import numpy as np
 
 from relpose_ros.datasets.simulate import furniture
 from relpose_ros.datasets.simulate.building import Building, Opening, Room, WallPiece
+from relpose_ros.datasets.simulate.furnishing import line_wall
 from relpose_ros.datasets.simulate.light_maps import FIRST_LAMP
 from relpose_ros.datasets.simulate.painters import seeded
-from relpose_ros.datasets.simulate.surfaces import Label
 from relpose_ros.datasets.simulate.trajectory import smooth_line
 from relpose_ros.datasets.simulate.world import Plan
 
@@ -50,7 +50,7 @@ def office(seed: int) -> Plan:
     _islands(b)
     for room in (OFFICE, MEETING, WORKSHOP):
         for wall in rooms[room]:
-            _line_wall(b, wall)
+            line_wall(b, wall)
     for k, (x, y) in enumerate(
         [(1.6, 1.9), (3.9, 1.9), (1.6, 5.1), (3.9, 5.1), (7.6, 5.6), (7.6, 2.9), (7.6, 0.75)]
     ):
@@ -84,43 +84,3 @@ def _islands(b: Building) -> None:
     if b.stand(np.array([7.2, 6.2]), (0.7, 1.1), 0.1):
         furniture.table(b, np.array([7.2, 6.2]), (0.7, 1.1), 0.1, 0.74)
         furniture.clutter(b, np.array([7.2, 6.2]), (0.6, 1.0), 0.1, 0.74, 4)
-
-
-def _line_wall(b: Building, wall: WallPiece) -> None:
-    """Furniture and pictures along a wall from left to right, with a blank stretch now and then."""
-    shelf = furniture.bookshelf
-    kinds = (
-        shelf,
-        shelf,
-        shelf,
-        furniture.cabinet,
-        furniture.cabinet,
-        furniture.crates,
-        furniture.desk_at_wall,
-    )
-    along = 0.12
-    while along < wall.length - 0.5:
-        room = wall.length - 0.1 - along
-        width = min(room, float(b.rng.uniform(0.7, 1.5)))
-        middle = along + width / 2
-        if _hangs(b, wall, along, width) or b.rng.random() < 0.1:
-            along += width * 0.5
-            continue
-        build = kinds[int(b.rng.integers(len(kinds)))]
-        if not build(b, wall, middle, width) and b.rng.random() < 0.9:
-            size = (min(width, float(b.rng.uniform(0.5, 0.9))), float(b.rng.uniform(0.6, 1.0)))
-            b.hang(wall, middle, size, float(b.rng.uniform(1.0, 1.3)), b.texture("poster", 1.5), Label.POSTER)
-        along += width + float(b.rng.uniform(0.05, 0.3))
-
-
-def _hangs(b: Building, wall: WallPiece, along: float, width: float) -> bool:
-    """Whether a window or door is on this stretch of the wall."""
-    for s in b.surfaces:
-        if s.label not in (Label.WINDOW, Label.DOOR):
-            continue
-        ends = np.stack([s.corner[:2], (s.corner + s.along)[:2]]) - wall.start
-        if np.abs(ends @ wall.inward).max() < 0.1:
-            low, high = np.sort(ends @ wall.right)
-            if high > along and low < along + width and low > -0.05 and high < wall.length + 0.05:
-                return True
-    return False

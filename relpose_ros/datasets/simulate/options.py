@@ -12,7 +12,7 @@ from relpose_ros.errors import ConfigurationError
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 
-WORLDS = ("office", "corridor", "equal_doors", "numbered_doors", "varied_doors")
+WORLDS = ("office", "rooms", "corridor", "equal_doors", "numbered_doors", "varied_doors")
 APPEARANCES = ("a", "b")
 DOMAINS = get_args(Domain)
 
@@ -70,7 +70,8 @@ class SimulationOptions:
     seed: int = 0
     """Everything random follows from it."""
     world: str = "office"
-    """"office": four furnished rooms; "corridor": equal doors, places that look alike.
+    """"office": four furnished rooms with the same walls and drives for every seed; "rooms": two to four of
+    which everything follows from the seed; "corridor": equal doors, places that look alike.
 
     "equal_doors": bays that nothing tells apart; "numbered_doors": but for a small plate beside each door;
     "varied_doors": and a poster.

@@ -77,10 +77,10 @@ class PoseTracker:
             believed = fix.state is State.LOCALIZED or self.options.use_degraded
             if track is not None:
                 return self._against_track(track, alone, believed)
+            if self._prior is not None:
+                return self._against_prior(self._prior, alone, believed)
             if not believed:
                 return Decision(Kind.PENDING, reason="a degraded fix does not start a track")
-            if self._prior is not None:
-                return self._against_prior(self._prior, alone)
             return self._from_nothing(alone)
 
     @property
@@ -112,8 +112,9 @@ class PoseTracker:
     def initial(self, map_from_base: Rigid, covariance: Array, stamp: float) -> None:
         """A hint of where the base is, as from /initialpose: ends the track.
 
-        It is not published. A single fix that agrees with it starts a track; others are `rejected_by_prior`
-        until `kidnap_fixes` of them agree with each other. Raises ValueError as `Fix` does.
+        It is not published. A single fix that agrees with it starts a track, also a degraded one; others are
+        `rejected_by_prior` until `kidnap_fixes` of them agree with each other, none of them degraded unless
+        `use_degraded`. Raises ValueError as `Fix` does.
         """
         hint = Fix(stamp, map_from_base, checked_covariance(covariance))
         with self._lock:
@@ -124,10 +125,15 @@ class PoseTracker:
     @property
     def prior(self) -> tuple[Rigid, Array] | None:
         """The hint carried to the newest odometry, with covariance; None once a fix has settled it."""
+        return self.prior_at(float("inf"))
+
+    def prior_at(self, stamp: float) -> tuple[Rigid, Array] | None:
+        """The same at `stamp`, or at the nearest that the hint and odometry reach."""
         with self._lock:
             if self._prior is None:
                 return None if self._hint is None else (self._hint.map_from_base, self._hint.covariance)
-            here = self._carried(self._prior, max(self._prior.stamp, self._odometry.newest[0]))
+            reached = max(self._prior.stamp, min(stamp, self._odometry.newest[0]))
+            here = self._carried(self._prior, reached)
             return here.map_from_base, here.covariance(self.options)
 
     def reset(self, reason: str) -> None:
@@ -155,11 +161,13 @@ class PoseTracker:
             return Decision(Kind.GATED, float(np.sqrt(squared)), f"degraded, and {words}")
         return self._challenged(Kind.GATED, fix, squared, words)
 
-    def _against_prior(self, prior: Track, fix: Track) -> Decision:
+    def _against_prior(self, prior: Track, fix: Track, believed: bool) -> Decision:
         squared = squared_distance(self._carried(prior, fix.stamp), fix, self.options)
         if squared <= self._gate:
             return self._follow(Kind.FIRST, fix, squared, "agrees with the initial pose")
         words = f"{np.sqrt(squared):.1f} standard deviations from the initial pose"
+        if not believed:
+            return Decision(Kind.REJECTED_BY_PRIOR, float(np.sqrt(squared)), f"degraded, and {words}")
         return self._challenged(Kind.REJECTED_BY_PRIOR, fix, squared, words)
 
     def _challenged(self, kind: Kind, fix: Track, squared: float, words: str) -> Decision:

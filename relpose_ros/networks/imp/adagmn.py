@@ -11,7 +11,7 @@ from torch import Tensor
 
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.networks.imp.dgnns import DGNNS
-from relpose_ros.networks.imp.pooling import pooled
+from relpose_ros.networks.imp.pooling import pooled, received_attention
 from relpose_ros.networks.imp.state import MatchingState
 
 
@@ -37,7 +37,7 @@ class AdaGMN(DGNNS):
         choice, as in the published training.
         """
         keep0, keep1 = self._choice(state, assignment, self.seed_threshold)
-        return replace(state, keep0=keep0, keep1=keep1, attention=None)
+        return replace(state, keep0=keep0, keep1=keep1, attention=None, received=None)
 
     def pool(self, state: MatchingState, assignment: Tensor, threshold: float | None = None) -> MatchingState:
         """Pool by taking points out, which makes the next iterations cheaper; for a batch of one.
@@ -59,6 +59,7 @@ class AdaGMN(DGNNS):
             descriptors0=state.descriptors0[:, :, left0],
             descriptors1=state.descriptors1[:, :, left1],
             attention=None,
+            received=None,
             keep0=None,
             keep1=None,
             ids0=left0 if state.ids0 is None else state.ids0[left0],
@@ -66,16 +67,18 @@ class AdaGMN(DGNNS):
         )
 
     def _choice(self, state: MatchingState, assignment: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-        if state.attention is None:
-            raise ConfigurationError("pooling needs the attention of an iteration that shares it")
+        received = state.received
+        if received is None:
+            if state.attention is None:
+                raise ConfigurationError("pooling needs the attention of an iteration that shares it")
+            received = received_attention(state.attention)
         keep0, keep1 = (
             torch.ones(x.shape[::2], dtype=torch.bool, device=x.device) if keep is None else keep
             for x, keep in ((state.descriptors0, state.keep0), (state.descriptors1, state.keep1))
         )
-        return pooled(assignment, state.attention, keep0, keep1, threshold, self.n_min_tokens)
+        return pooled(assignment, received, keep0, keep1, threshold, self.n_min_tokens)
 
     def pools_after(self, iteration: int) -> bool:
-        """Whether points are dropped after `iteration` (from 0)."""
         return self.shares_attention(iteration)
 
     def iterate(self, *inputs: Tensor) -> Iterator[tuple[MatchingState, Tensor]]:

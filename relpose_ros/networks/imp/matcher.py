@@ -143,6 +143,21 @@ class Matcher(Network):
             attention=attention,
         )
 
+    def advance(self, state: MatchingState, iterations: int) -> MatchingState:
+        """So many iterations."""
+        for _ in range(iterations):
+            state = self.step(state)
+        return state
+
+    def stops(self, iterations: int) -> list[int]:
+        """After how many iterations, of so many, points may be dropped or a pose tried: where attention has
+        been shared, and at the end."""
+        return [n for n in range(1, iterations + 1) if n == iterations or self.shares_attention(n - 1)]
+
+    def pools_after(self, iteration: int) -> bool:
+        """Whether points are dropped after `iteration` (from 0)."""
+        return False
+
     @staticmethod
     def _shared_step(state: MatchingState, self_layer: nn.Module, cross_layer: nn.Module) -> MatchingState:
         """As `step`, with the attention of the iteration before; it stays in the state, for pooling."""
@@ -189,10 +204,7 @@ class Matcher(Network):
 
     def last(self, *inputs: Tensor) -> Tensor:
         """The assignment (B, N0+1, N1+1) of the last iteration alone; inputs as `encode`."""
-        state = self.encode(*inputs)
-        for _ in range(self.iterations):
-            state = self.step(state)
-        return self.scores(state)
+        return self.scores(self.advance(self.encode(*inputs), self.iterations))
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Inputs as `encode`.

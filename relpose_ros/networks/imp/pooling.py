@@ -5,15 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from relpose_ros.networks.imp.state import Attention
+from relpose_ros.networks.imp.state import Attention, ReceivedAttention
 
 
-def received(probabilities: Tensor) -> Tensor:
-    """Attention that each key gets from all heads and queries: (B, keys) from (B, 4, queries, keys).
+def received_attention(attention: Attention) -> ReceivedAttention:
+    """Attention that each keypoint gets, from probabilities (B, 4, queries, keys).
 
     The original divides by the total; comparing with the median does not need it.
     """
-    return probabilities.detach().float().sum(dim=(1, 2))
+    given = (attention.self0, attention.cross1, attention.self1, attention.cross0)
+    # One axis at a time: ONNX Runtime takes ten times as long for both at once.
+    return ReceivedAttention(*(p.detach().float().sum(dim=2).sum(dim=1) for p in given))
 
 
 def masked_lower_median(values: Tensor, mask: Tensor) -> Tensor:
@@ -41,18 +43,19 @@ def informative_points(mass: Tensor, own: Tensor, other: Tensor, keep: Tensor, t
 
 
 def pooled(
-    assignment: Tensor, attention: Attention, keep0: Tensor, keep1: Tensor, threshold: float, minimum: int
+    assignment: Tensor,
+    received: ReceivedAttention,
+    keep0: Tensor,
+    keep1: Tensor,
+    threshold: float,
+    minimum: int,
 ) -> tuple[Tensor, Tensor]:
     """The points of both images to keep, (B, N0) and (B, N1), by assignment (B, N0+1, N1+1).
 
     An image of at most `minimum` kept points keeps them all. No gradient flows through the choice.
     """
     core = assignment.detach()[:, :-1, :-1]
-    chosen0 = informative_points(
-        core.sum(dim=2), received(attention.self0), received(attention.cross1), keep0, threshold
-    )
-    chosen1 = informative_points(
-        core.sum(dim=1), received(attention.self1), received(attention.cross0), keep1, threshold
-    )
+    chosen0 = informative_points(core.sum(dim=2), received.own0, received.other0, keep0, threshold)
+    chosen1 = informative_points(core.sum(dim=1), received.own1, received.other1, keep1, threshold)
     few0, few1 = (keep.sum(dim=1, keepdim=True) <= minimum for keep in (keep0, keep1))
     return chosen0 | (keep0 & few0), chosen1 | (keep1 & few1)

@@ -18,6 +18,16 @@ class Attention:
 
 
 @dataclass(frozen=True)
+class ReceivedAttention:
+    """What each keypoint gets from all heads and queries, (B, N): of its own image, of the other one."""
+
+    own0: Tensor
+    other0: Tensor
+    own1: Tensor
+    other1: Tensor
+
+
+@dataclass(frozen=True)
 class MatchingState:
     """Two sets of keypoints after `iteration` iterations (0: encoded only).
 
@@ -29,6 +39,7 @@ class MatchingState:
     descriptors1: Tensor  # (B, D, N1)
     iteration: int = 0
     attention: Attention | None = None  # the last one computed, if the next iteration shares it
+    received: ReceivedAttention | None = None  # of the last one, where it is known without `attention`
     keep0: Tensor | None = None  # (B, N0) bool
     keep1: Tensor | None = None  # (B, N1) bool
     ids0: Tensor | None = None  # (N0,) int64

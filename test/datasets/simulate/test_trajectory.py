@@ -9,11 +9,12 @@ from relpose_ros.datasets.simulate.building import distance_to_rectangle
 from relpose_ros.datasets.simulate.corridor import corridor
 from relpose_ros.datasets.simulate.office import STORE, office
 from relpose_ros.datasets.simulate.options import OPTICAL_FROM_BODY, forward_camera
+from relpose_ros.datasets.simulate.rooms import rooms
 from relpose_ros.datasets.simulate.simulation import Simulation, SimulationOptions
 from relpose_ros.datasets.simulate.surfaces import Label
 from relpose_ros.datasets.simulate.trajectory import make_drive, smooth_line
 
-LAYOUTS = {"office": office, "corridor": corridor}
+LAYOUTS = {"office": office, "corridor": corridor, "rooms": rooms}
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import pytest
@@ -12,9 +14,10 @@ from relpose_ros.datasets.simulate.light_maps import AMBIENT, EMISSION, FIRST_LA
 from relpose_ros.datasets.simulate.office import office as office_plan
 from relpose_ros.datasets.simulate.options import SensorOptions, SimulationOptions
 from relpose_ros.datasets.simulate.renderer import Renderer
+from relpose_ros.datasets.simulate.rooms import rooms as rooms_plan
 from relpose_ros.datasets.simulate.simulation import Simulation
 from relpose_ros.datasets.simulate.surfaces import Label, Texture, box, level, upright
-from relpose_ros.datasets.simulate.world import World, build_world
+from relpose_ros.datasets.simulate.world import Plan, World, build_world
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 
@@ -124,9 +127,10 @@ def test_both_appearances_have_the_same_surfaces(office: World, office_b: World)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_things_do_not_stand_in_each_other(seed: int):
-    obstacles = office_plan(seed).obstacles
-    assert len(obstacles) > 15
+@pytest.mark.parametrize("plan", [office_plan, rooms_plan])
+def test_things_do_not_stand_in_each_other(seed: int, plan: Callable[[int], Plan]):
+    obstacles = plan(seed).obstacles
+    assert len(obstacles) > 8
     for k, one in enumerate(obstacles):
         centre = one.mean(axis=0)
         for other in obstacles[k + 1 :]:

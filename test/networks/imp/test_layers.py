@@ -109,3 +109,15 @@ def test_the_misread_layout_is_only_there_on_request():
     keypoints = torch.tensor([[100.0, 50.0]])
     found = normalise_keypoints(keypoints, (640, 480), layout_bug_compat=True)
     torch.testing.assert_close(found, torch.tensor([[98.5, 50.0 - 320.0]]) / 448)
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(1, 1), (33, 65), (300, 517)])
+def test_attention_without_gradients_is_that_with_them(queries, keys):
+    """Without, its probabilities are written over the logits."""
+    torch.manual_seed(0)
+    attention, x, source = MultiHeadAttention(16), torch.randn(2, 16, queries), torch.randn(2, 16, keys)
+    expected = attention(x, source, None, True)
+    with torch.inference_mode():
+        found = attention(x, source, None, True)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs.detach(), rtol=1e-6, atol=1e-6)

@@ -7,7 +7,12 @@ import torch
 
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.networks.imp.adagmn import AdaGMN
-from relpose_ros.networks.imp.pooling import informative_points, masked_lower_median, pooled
+from relpose_ros.networks.imp.pooling import (
+    informative_points,
+    masked_lower_median,
+    pooled,
+    received_attention,
+)
 from relpose_ros.networks.imp.state import Attention
 
 ALL = torch.ones(1, 5, dtype=torch.bool)
@@ -62,10 +67,11 @@ def test_attention_is_counted_by_who_receives_it():
     to_last[..., 2] = 0.5
     attention = Attention(self0=to_first, self1=to_first, cross0=to_first, cross1=to_last)
     all_three = torch.ones(1, 3, dtype=torch.bool)
-    keep0, keep1 = pooled(assignment, attention, all_three, all_three, 0.1, minimum=0)
+    received = received_attention(attention)
+    keep0, keep1 = pooled(assignment, received, all_three, all_three, 0.1, minimum=0)
     assert keep0.tolist() == [[True, False, True]]
     assert keep1.tolist() == [[True, False, False]]
-    small0, small1 = pooled(assignment, attention, all_three, all_three, 0.1, minimum=3)
+    small0, small1 = pooled(assignment, received, all_three, all_three, 0.1, minimum=3)
     assert small0.all() and small1.all()
 
 

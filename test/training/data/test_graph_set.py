@@ -176,10 +176,12 @@ def test_worlds_are_seen_by_the_networks_camera():
     assert all(image.camera == INPUT.graph_camera.camera for image in images)
     assert [image.split for image in images] == ["map"] * 8 + ["query"] * 4
     assert graph_worlds("corridor,world=7", range(9), 12, 0.0, None)[0] == GraphWorld(7, "corridor", 12)
+    several = graph_worlds("rooms,world=3-5", range(9), 12, 0.0, None)
+    assert [world.name for world in several] == [f"simulate:rooms:{k}" for k in (3, 4, 5)]
     assert len({w.images()[0].camera for w in graph_worlds("", range(4), 12, 0.0, None)}) == 4
     published = camera_to_render(GraphInput.published()).camera
     assert GraphInput.published().size_of(published) == (256, 341) == (published.height, published.width)
-    for words in ("moon", "office,seed=3", "office,world=x"):
+    for words in ("moon", "office,seed=3", "office,world=x", "office,world=5-", "office,world=5-3"):
         with pytest.raises(ConfigurationError, match="expected"):
             graph_worlds(words, range(1), 12, 0.0, None)
 

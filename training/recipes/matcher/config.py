@@ -18,8 +18,18 @@ Model = Literal["gm", "dgnns", "adagmn"]
 class MatcherConfig(EngineConfig):
     """A network, its keypoints and its losses. Raises ConfigurationError where they do not fit."""
 
-    data: str
+    data: str | None = None
     """Folder or bucket with the shards of train and val (`relpose prepare matches`)."""
+    images: tuple[str, ...] = ()
+    """In place of the shards of train: folders of plain images, or posed sources. Pairs are made of them
+    while training, by homographies and changes of light, others in every epoch. Validation is on the shards
+    of `data` if it is given, else on pairs of images held out."""
+    holdout: Share = 0.1
+    """Of images without data: share of each folder, its last images, that is for validation."""
+    features: str = "rootsift64"
+    """Of images: what finds and describes keypoints, as in maps. Shards have theirs."""
+    max_keypoints: Positive = 1024
+    """Of images: the strongest of a view, out of which `keypoints` are drawn."""
     model: Model = "dgnns"
     """gm: every iteration attends anew; dgnns: IMP; adagmn: EIMP, which drops keypoints on the way."""
     iterations: Positive = 15
@@ -65,6 +75,12 @@ class MatcherConfig(EngineConfig):
             raise ConfigurationError(
                 f"expected min_inliers <= max_inliers, got {self.min_inliers} and {self.max_inliers}"
             )
+        if self.data is None and not self.images:
+            raise ConfigurationError(
+                "expected data, a folder of shards (`relpose prepare matches`), or images, folders of images"
+            )
+        if self.images and not 0 < self.holdout < 1:
+            raise ConfigurationError(f"expected holdout between 0 and 1, got {self.holdout}")
         if self.start_from is not None and self.start_as_nearest:
             raise ConfigurationError("start_from and start_as_nearest both say how to start: give one")
 

@@ -10,12 +10,14 @@ from relpose_ros.errors import CheckpointError, DatasetError
 from relpose_ros.networks.imp.matcher import Matcher
 from relpose_ros.networks.registry import build_network
 from relpose_training.data.shards import ShardSet
+from relpose_training.data.stream import Dataset
 from relpose_training.engine.device import Place
 from relpose_training.engine.recipe import Recipe, Scores
 from relpose_training.recipes.matcher.config import MatcherConfig
 from relpose_training.recipes.matcher.dataset import MatchingPairs
 from relpose_training.recipes.matcher.module import MatcherModule
 from relpose_training.recipes.matcher.start import start_as_nearest_neighbours
+from relpose_training.recipes.matcher.warped import Split, warp_options, warped_pairs
 
 
 class MatcherRecipe(Recipe[MatcherConfig]):
@@ -44,15 +46,33 @@ class MatcherRecipe(Recipe[MatcherConfig]):
             )
         load_weights(module.network, network.state_dict(), what=str(path))
 
-    def training_data(self, place: Place) -> MatchingPairs:
+    def training_data(self, place: Place) -> Dataset:
+        if self.config.images:
+            return warped_pairs(self.config, "train", place)
         return self._pairs("train", place)
 
-    def validation_data(self, place: Place) -> MatchingPairs:
+    def validation_data(self, place: Place) -> Dataset:
+        if self.config.data is None:
+            return warped_pairs(self.config, "val", place)
+        self._check_features()
         return self._pairs("val", place)
 
-    def _pairs(self, split: str, place: Place) -> MatchingPairs:
-        shards = ShardSet(self.config.data, split)
+    def _check_features(self) -> None:
+        """Raises DatasetError for shards of other features than those that `images` train on."""
+        stored = self._shards("val").index.meta.get("features")
+        if self.config.images and stored != self.config.features:
+            raise DatasetError(
+                f"{self.config.data}: expected pairs of {self.config.features}, on which images are trained, "
+                f"got {stored}; set features={stored}, or prepare the pairs with --features"
+            )
+
+    def _pairs(self, split: Split, place: Place) -> MatchingPairs:
+        shards = self._shards(split)
         return MatchingPairs(shards, self.config, shards.of_rank(place.rank, place.world))
+
+    def _shards(self, split: Split) -> ShardSet:
+        assert self.config.data is not None, "MatcherConfig asks for data or images"
+        return ShardSet(self.config.data, split)
 
     def summarise(self, scores: Scores) -> dict[str, float]:
         right, called, partners = (float(scores[name].sum()) for name in ("right", "called", "partners"))
@@ -89,4 +109,7 @@ class MatcherRecipe(Recipe[MatcherConfig]):
 
     @property
     def _meta(self) -> Mapping[str, Any]:
-        return ShardSet(self.config.data, "train").index.meta
+        if self.config.images:
+            source = f"warped images of {' '.join(self.config.images)}"
+            return {**warp_options(self.config).meta(), "source": source}
+        return self._shards("train").index.meta

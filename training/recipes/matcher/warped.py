@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,10 +12,16 @@ from relpose_ros.datasets.base import PosedImage
 from relpose_ros.errors import DatasetError
 from relpose_ros.features.base import Extractor
 from relpose_ros.features.registry import make_extractor
+from relpose_training.data.image_folders import image_sequences
 from relpose_training.data.matching_batch import SampleSettings, matching_item
+from relpose_training.data.sequences import SourceSequence
 from relpose_training.data.shards import Sample
 from relpose_training.data.stream import Dataset
 from relpose_training.data.warped_pairs import WarpOptions, warped_pair
+from relpose_training.engine.device import Place
+from relpose_training.recipes.matcher.config import MatcherConfig
+
+Split = Literal["train", "val"]
 
 
 class WarpedPairs(Dataset):
@@ -44,3 +51,33 @@ class WarpedPairs(Dataset):
         image = self.groups[group][item].load()
         stored = warped_pair(image, self._extractor, self.options, generator)
         return matching_item(stored, self.settings, generator)
+
+
+def warp_options(config: MatcherConfig) -> WarpOptions:
+    """How the pairs of `images` are made. Raises ConfigurationError for unknown features."""
+    return WarpOptions(features=config.features, max_keypoints=config.max_keypoints)
+
+
+def warped_pairs(config: MatcherConfig, split: Split, place: Place) -> WarpedPairs:
+    """The pairs of a split of `config.images`; of several processes each has its share of the images.
+
+    Raises DatasetError for what is no folder of images, and where one of the splits has none.
+    """
+    sequences = image_sequences(config.images, lambda names: [SourceSequence(Path(n)) for n in names])
+    parts = [list(sequence.images()) for sequence in sequences]
+    if config.data is None:
+        parts = [_part(images, split, config.holdout) for images in parts]
+    if not any(parts):
+        raise DatasetError(
+            f"{', '.join(config.images)}: expected images for training and for validation, found too few; "
+            "give more, or change holdout"
+        )
+    mine = [part[place.rank :: place.world] for part in parts]
+    return WarpedPairs([part for part in mine if part], config, warp_options(config))
+
+
+def _part(images: list[PosedImage], split: Split, holdout: float) -> list[PosedImage]:
+    """The images of a split: the last ones are for validation, since neighbours often show the same."""
+    held = min(max(1, round(holdout * len(images))), len(images) - 1)
+    kept = len(images) - held
+    return images[:kept] if split == "train" else images[kept:]

@@ -21,7 +21,7 @@ from relpose_ros.progress import Progress, silent
 from relpose_ros.retrieval.graph_images import GraphInput
 from relpose_training.data.graph_dataset import GraphScenes, GraphSplit
 from relpose_training.data.graphs import GraphOptions
-from relpose_training.recipes.relpose_gnn.aggregation import FIRST, answer, finite_edges
+from relpose_training.recipes.relpose_gnn.aggregation import FIRST, answers, finite_edges
 from relpose_training.recipes.relpose_gnn.coverage import Coverage
 from relpose_training.recipes.relpose_gnn.predictions import PredictedGraph, predict_graphs
 from relpose_training.recipes.relpose_gnn.published_predictions import Predictions
@@ -151,7 +151,7 @@ def examined_graphs(
 ) -> Examined:
     """Answers out of predicted graphs of a dataset (`predict_graphs`), one at least."""
     graphs = [finite_edges(graph) for graph in graphs]
-    answers = [answer(graph, data.convention) for graph in graphs]
+    found = answers(graphs, data.convention)
     split = data.split
     return Examined(
         name,
@@ -160,10 +160,10 @@ def examined_graphs(
         np.array([graph.scene for graph in graphs]),
         tuple(_names(graphs, split)),
         Rigid.stack([graph.truth for graph in graphs]),
-        {way: Rigid.stack([one.poses[way] for one in answers]) for way in answers[0].poses},
+        {way: Rigid.stack([one.poses[way] for one in found]) for way in found[0].poses},
         data.convention,
         split.metric,
-        Coverage.of(graphs, [one.fused for one in answers], distribution),
+        Coverage.of(graphs, [one.fused for one in found], distribution),
     )
 
 

@@ -10,13 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from relpose_ros.geometry.neighbour_poses import (
-    incoming_edges,
-    opinions,
-    pose_from_first_neighbour,
-    pose_from_neighbours,
-)
-from relpose_ros.geometry.relative_vectors import InSourceFrame, RelativeVectors
+from relpose_ros.geometry.neighbour_poses import incoming_edges
+from relpose_ros.geometry.relative_vectors import InSourceFrame
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.networks.relpose_gnn.graph_network import GraphNetwork
 from relpose_ros.progress import Progress, silent
@@ -46,15 +41,6 @@ class PredictedGraph:
     def truth(self) -> Rigid:
         """map_from_query."""
         return self.map_from_node[0]
-
-    def pose(self, convention: RelativeVectors, first: bool = False) -> Rigid:
-        """map_from_query: the robust mean of what edges into the query say, or what the first one does."""
-        told = (self.edges, self.relative, self.map_from_node, convention)
-        return pose_from_first_neighbour(*told) if first else pose_from_neighbours(*told).pose
-
-    def opinions(self, convention: RelativeVectors) -> Rigid:
-        """map_from_query (N,) by each edge into the query."""
-        return opinions(self.edges, self.relative, self.map_from_node, convention)
 
     def true_relative(self) -> Array:
         """What the edges should say (E, 6) where they speak in the source's frame."""

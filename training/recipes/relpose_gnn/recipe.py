@@ -23,12 +23,7 @@ from relpose_training.recipes.relpose_gnn.config import RelposeGnnConfig
 from relpose_training.recipes.relpose_gnn.graphs import chosen_split, training_graphs, validation_graphs
 from relpose_training.recipes.relpose_gnn.module import RelposeGnnModule
 from relpose_training.recipes.relpose_gnn.predictions import assembled
-from relpose_training.recipes.relpose_gnn.scores import (
-    constant_nll,
-    edge_scores,
-    pose_errors,
-    weighted_errors,
-)
+from relpose_training.recipes.relpose_gnn.scores import constant_nll, edge_scores, pose_errors
 
 
 class RelposeGnnRecipe(Recipe[RelposeGnnConfig]):
@@ -69,7 +64,6 @@ class RelposeGnnRecipe(Recipe[RelposeGnnConfig]):
         graphs = assembled(data, score_all(self.config, module, data, size, device))
         scores = pose_errors(graphs, self.config.relative_vectors, first=self.config.compat)
         if self.config.loss != "l1":
-            scores |= weighted_errors(graphs, self.config.relative_vectors)
             scores |= edge_scores(graphs, self.config.loss)
         everyone = device.gather({name: values.tolist() for name, values in scores.items()})
         return self.summarise(
@@ -77,8 +71,8 @@ class RelposeGnnRecipe(Recipe[RelposeGnnConfig]):
         )
 
     def summarise(self, scores: Scores) -> dict[str, float]:
-        """Medians of the fused poses, and of standing where the best reference stands. With an uncertainty
-        also those of poses fused by it, and `nll` of edges."""
+        """Medians of the poses that a robot takes, and of standing where the best reference stands. With an
+        uncertainty also `nll` of edges."""
         found = {
             "median_translation_m": _median(scores["translation"]),
             "median_rotation_deg": _median(scores["rotation"]),
@@ -86,8 +80,6 @@ class RelposeGnnRecipe(Recipe[RelposeGnnConfig]):
             "nearest_rotation_deg": _median(scores["nearest_rotation"]),
         }
         if self.config.loss != "l1" and len(scores["nll"]):
-            found["weighted_translation_m"] = _median(scores["weighted_translation"])
-            found["weighted_rotation_deg"] = _median(scores["weighted_rotation"])
             found |= self._likelihoods(scores)
         return found
 

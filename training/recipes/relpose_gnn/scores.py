@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from relpose_ros.geometry.relative_vectors import RelativeVectors
 from relpose_training.losses.relative_pose_nll import Distribution, relative_pose_nll
-from relpose_training.recipes.relpose_gnn.aggregation import WEIGHTED, answer, finite_edges
+from relpose_training.recipes.relpose_gnn.aggregation import FIRST, FUSED, answers, finite_edges
 from relpose_training.recipes.relpose_gnn.predictions import PredictedGraph
 
 Array = NDArray[np.float64]
@@ -19,15 +19,16 @@ Array = NDArray[np.float64]
 def pose_errors(
     graphs: Sequence[PredictedGraph], convention: RelativeVectors, first: bool = False
 ) -> dict[str, Array]:
-    """Of each graph (N,): `translation` and `rotation`, metres and degrees, of the pose that
-    `PredictedGraph.pose` gives; `nearest_translation` and `nearest_rotation` of the best reference's own."""
-    rows = [
-        (
-            *graph.truth.distance_to(graph.pose(convention, first)),
-            *graph.truth.distance_to(graph.map_from_node[1]),
-        )
-        for graph in graphs
-    ]
+    """Of each graph (N,): `translation` and `rotation`, metres and degrees, of the pose that a robot takes
+    (`aggregation.FUSED`), or that the first edge says, infinite where no edge is finite;
+    `nearest_translation` and `nearest_rotation` of the best reference's own."""
+    way = FIRST if first else FUSED
+    found = answers([finite_edges(graph) for graph in graphs], convention)
+    rows = []
+    for graph, one in zip(graphs, found, strict=True):
+        known = np.isfinite(one.poses[way].translation).all()
+        error = graph.truth.distance_to(one.poses[way]) if known else (np.inf, np.inf)
+        rows.append((*error, *graph.truth.distance_to(graph.map_from_node[1])))
     far, turned, near, near_turned = np.asarray(rows, float).reshape(-1, 4).T
     return {
         "translation": far,
@@ -35,23 +36,6 @@ def pose_errors(
         "nearest_translation": near,
         "nearest_rotation": np.degrees(near_turned),
     }
-
-
-def weighted_errors(graphs: Sequence[PredictedGraph], convention: RelativeVectors) -> dict[str, Array]:
-    """Of each graph (N,): `weighted_translation` and `weighted_rotation`, metres and degrees, of the pose
-    that its edges give weighted by their covariances, as on a robot; infinite where none of them is finite.
-
-    Raises ValueError for predictions without an uncertainty.
-    """
-    rows = []
-    for graph in graphs:
-        pose = answer(finite_edges(graph), convention).poses.get(WEIGHTED)
-        if pose is None:
-            raise ValueError("expected predictions with an uncertainty, got some without")
-        known = np.isfinite(pose.translation).all()
-        rows.append(graph.truth.distance_to(pose) if known else (np.inf, np.inf))
-    far, turned = np.asarray(rows, float).reshape(-1, 2).T
-    return {"weighted_translation": far, "weighted_rotation": np.degrees(turned)}
 
 
 def edge_scores(graphs: Sequence[PredictedGraph], distribution: Distribution) -> dict[str, Array]:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from relpose_ros.checkpoints.graph import edges_into_query
+from relpose_ros.geometry.edge_variances import variance_factors
 from relpose_ros.geometry.relative_vectors import InSourceFrame, VectorDifference
 from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.localization.graph_agreement import GraphCalibration, agreement
+from relpose_ros.localization.query import Neighbour
+from relpose_ros.types import Hypothesis
 from relpose_training.recipes.relpose_gnn.aggregation import (
     FIRST,
+    FUSED,
     NEAREST,
     ROBUST,
-    WEIGHTED,
     answer,
+    answers,
     finite_edges,
+    says_covariances,
 )
 from relpose_training.recipes.relpose_gnn.coverage import Coverage
 from relpose_training.recipes.relpose_gnn.predictions import PredictedGraph
@@ -51,7 +59,7 @@ def far(one: PredictedGraph, way: str) -> float:
 
 def test_right_edges_give_the_right_pose_every_way():
     right = graph(0, all_like(0), error=np.zeros((NODES, 6)))
-    for way in (FIRST, ROBUST, WEIGHTED):
+    for way in (FIRST, ROBUST, FUSED):
         assert far(right, way) < 1e-6
     assert far(right, NEAREST) == pytest.approx(right.truth.distance_to(right.map_from_node[1])[0])
 
@@ -61,7 +69,7 @@ def test_a_wrong_first_edge_is_outvoted():
     error[0, 0] = 3.0
     wrong = graph(1, all_like(1), error=error)
     assert far(wrong, FIRST) == pytest.approx(3.0)
-    assert far(wrong, ROBUST) < 1e-3 and far(wrong, WEIGHTED) < 1e-2
+    assert far(wrong, ROBUST) < 1e-3 and far(wrong, FUSED) < 1e-2
 
 
 def test_who_knows_what_is_sure_is_nearer():
@@ -69,9 +77,9 @@ def test_who_knows_what_is_sure_is_nearer():
     answers = [(one.truth, answer(one, FRAME).poses) for one in graphs]
     mean = {
         way: np.mean([true.distance_to(poses[way])[0] for true, poses in answers])
-        for way in (FIRST, ROBUST, WEIGHTED)
+        for way in (FIRST, ROBUST, FUSED)
     }
-    assert mean[WEIGHTED] < 0.6 * mean[ROBUST] < 0.6 * mean[FIRST]
+    assert mean[FUSED] < 0.6 * mean[ROBUST] < 0.6 * mean[FIRST]
 
 
 def test_covariances_are_turned_into_the_map():
@@ -79,7 +87,7 @@ def test_covariances_are_turned_into_the_map():
     deviation = np.full((NODES, 6), 0.02)
     deviation[np.arange(NODES), np.arange(NODES) % 3] = 2.0
     graphs = [graph(seed, deviation) for seed in range(20)]
-    assert np.mean([far(one, WEIGHTED) for one in graphs]) < 0.05
+    assert np.mean([far(one, FUSED) for one in graphs]) < 0.05
     assert np.mean([far(one, FIRST) for one in graphs]) > 1.0
 
 
@@ -92,14 +100,56 @@ def test_edges_that_are_no_numbers_are_left_out():
     one.relative[:] = np.nan
     nothing = finite_edges(one)
     assert not len(nothing.into_query())
-    assert all(np.isnan(far(nothing, way)) for way in (FIRST, ROBUST, WEIGHTED))
+    assert all(np.isnan(far(nothing, way)) for way in (FIRST, ROBUST, FUSED))
     assert np.isfinite(far(nothing, NEAREST))
 
 
-def test_only_poses_that_say_how_sure_they_are_can_be_weighted():
+def test_only_some_covariances_are_the_networks_own():
     one = graph(3, all_like(3))
-    assert WEIGHTED not in answer(replace(one, log_variance=None), FRAME).poses
-    assert WEIGHTED not in answer(one, VectorDifference()).poses
+    assert says_covariances(one, FRAME)
+    assert not says_covariances(replace(one, log_variance=None), FRAME)
+    assert not says_covariances(one, VectorDifference())
+
+
+def test_the_fused_pose_is_what_a_robot_takes_in_a_map_that_taught_the_same():
+    """Through `GraphPredictor` and `agreement`, with the factors that the other half of a scene gives."""
+    deviation = np.full((NODES, 6), 0.05)
+    deviation[:, 3:] = 0.02
+    said = [0.5, 0.5, 0.5, 3.0, 3.0, 3.0]
+    graphs = []
+    for seed in range(12):
+        one = graph(seed, deviation)
+        graphs.append(replace(one, log_variance=one.log_variance + 2 * np.log(said)))
+    found = answers(graphs, FRAME)
+    factors = variance_factors(*taught(graphs[1::2]))
+    assert factors[0] == pytest.approx(4, rel=0.4) and factors[1] == pytest.approx(1 / 9, rel=0.4)
+    for one, other in zip(graphs[::2], found[::2], strict=True):
+        robot = on_a_robot(one, GraphCalibration(*factors))
+        np.testing.assert_allclose(other.poses[FUSED].matrix, robot.map_from_camera.matrix, atol=1e-12)
+
+
+def taught(graphs: list[PredictedGraph]) -> tuple[np.ndarray, np.ndarray]:
+    """Errors and said covariances of the edges into the queries."""
+    errors, covariances = [], []
+    for one in graphs:
+        chosen = one.into_query()
+        told = Rigid.from_rotation_vector(one.relative[chosen, 3:], one.relative[chosen, :3])
+        true = one.map_from_node[one.edges[0, chosen]].inverse() @ one.truth
+        errors.append(told.error_to(true))
+        covariances.append(np.exp(one.log_variance[chosen])[:, :, None] * np.eye(6))
+    return np.concatenate(errors), np.concatenate(covariances)
+
+
+def on_a_robot(one: PredictedGraph, calibration: GraphCalibration) -> Hypothesis:
+    """What the road of a map with these references makes of it."""
+    references = one.map_from_node[1:]
+    edges = edges_into_query(FRAME, one.edges, one.relative, one.log_variance, references)
+    landmarks = SimpleNamespace(points=np.zeros((0, 3)))
+    map_ = SimpleNamespace(visible=[np.zeros(0, int)] * NODES, landmarks=landmarks, depth=2.0)
+    neighbours = [Neighbour(k, str(k), 1.0, references[k]) for k in range(NODES - 1)]
+    found = agreement(map_, neighbours, edges, calibration, 100.0)
+    assert found is not None
+    return found
 
 
 def coverage(graphs: list[PredictedGraph]) -> Coverage:

@@ -21,7 +21,7 @@ from relpose_training.engine.device import Place, TorchDevice
 from relpose_training.engine.loop import train
 from relpose_training.recipes.relpose_gnn.predictions import predict_graphs
 from relpose_training.recipes.relpose_gnn.recipe import RelposeGnnRecipe
-from relpose_training.recipes.relpose_gnn.scores import constant_nll, pose_errors, weighted_errors
+from relpose_training.recipes.relpose_gnn.scores import constant_nll, pose_errors
 
 PARTS = ("translation", "rotation")
 
@@ -66,7 +66,7 @@ def test_the_published_network_trains_by_its_own_loss(recipe):
     assert network.compat and len(network.schedule) == 3
     assert not any(name.startswith("gnn2") for name in network.state_dict())
     metrics = validation(out)
-    assert not any(name.startswith(("nll", "weighted")) for name in metrics)
+    assert not any(name.startswith("nll") for name in metrics)
     assert metrics["median_translation_m"] > 0
     lines = (out / "metrics.jsonl").read_text().splitlines()
     weights = [json.loads(line).get("rotation_weight") for line in lines]
@@ -97,12 +97,7 @@ def test_validation_fuses_what_the_network_says(recipe):
     errors = pose_errors(graphs, InSourceFrame())
     assert found["median_translation_m"] == pytest.approx(np.median(errors["translation"]), abs=1e-6)
     assert found["nearest_translation_m"] == np.median(errors["nearest_translation"])
-    weighted = weighted_errors(graphs, InSourceFrame())
-    assert found["weighted_translation_m"] == pytest.approx(
-        np.median(weighted["weighted_translation"]), abs=1e-6
-    )
-    assert found["weighted_rotation_deg"] == pytest.approx(np.median(weighted["weighted_rotation"]), abs=1e-4)
-    assert found["weighted_translation_m"] != found["median_translation_m"]
+    assert found["median_rotation_deg"] == pytest.approx(np.median(errors["rotation"]), abs=1e-4)
     truth = data.split.scenes[graphs[3].scene].map_from_camera[graphs[3].nodes]
     np.testing.assert_array_equal(graphs[3].map_from_node.matrix, truth.matrix)
 
@@ -114,7 +109,7 @@ def test_edges_from_best_references_are_also_scored_alone(recipe):
     size = np.where(near, 0.1, 1.0)[:, None]
     truth = rng.laplace(0, size / np.sqrt(2), (len(near), 6))
     nll = (np.log(size) + np.sqrt(2) * np.abs(truth) / size).sum(axis=1)
-    poses = {f"{kind}{of}": np.zeros(1) for kind in ("", "nearest_", "weighted_") for of in PARTS}
+    poses = {f"{kind}{of}": np.zeros(1) for kind in ("", "nearest_") for of in PARTS}
     found = recipe().summarise({**poses, "nll": nll, "truth": truth, "first": near.astype(float)})
     assert found["nll"] == pytest.approx(nll.mean()) and found["nll"] < found["nll_constant"] - 1
     assert found["nll_first"] == pytest.approx(nll[near].mean())

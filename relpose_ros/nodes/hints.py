@@ -1,0 +1,98 @@
+"""The hint in use: what somebody said of where the base is, until an answer settles it or it is too old."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.localization.hint import Hint
+from relpose_ros.nodes.answers import Answer
+from relpose_ros.nodes.parameters import Parameter
+from relpose_ros.nodes.tracking import Tracking
+from relpose_ros.types import State
+
+if TYPE_CHECKING:
+    from relpose_ros.nodes.pose_node import PoseNode
+
+Array = NDArray[np.float64]
+
+HINT_PARAMETERS = (
+    Parameter("hint_seconds", 60.0, "seconds for which localization uses a hint (initialpose, "
+              "initial_pose.*, a saved pose, that of ~/relocalize) that no answer has settled, from the "
+              "first image on; 0: only tracking uses hints", range=(0.0, 3600.0)),
+)  # fmt: skip
+"""Parameters of nodes that take hints."""
+
+
+class Hints:
+    """Gives hints to the tracker, and to the localizer while they count. A listener of the node's answers.
+
+    With odometry a hint is carried by it, and settled by what the tracker makes of the next answers. Without,
+    it counts as it came, until the first answer that is localized, whatever that says.
+    """
+
+    def __init__(self, node: PoseNode, tracking: Tracking) -> None:
+        self._node, self._tracking = node, tracking
+        self._given: Hint | None = None
+        self._used: Hint | None = None
+        self._first: float | None = None
+        self._lock = threading.Lock()
+
+    def load(self) -> None:
+        """Hear of every answer, and of jumps of time and maps."""
+        self._given = None
+        self._node.listeners.append(self)
+
+    def listen(self) -> None:
+        """While the node is active; the robot may be carried away meanwhile."""
+        self._node.while_active.callback(self.reset, "the node was deactivated")
+
+    def give(self, map_from_base: Rigid, covariance: Array, stamp: float) -> None:
+        """Take a hint; `stamp` 0: it speaks of now. Raises ValueError where it is none."""
+        # Without a stamp it speaks of now, which only odometry can tell.
+        self._tracking.tracker.initial(
+            map_from_base, covariance, stamp or self._tracking.odometry.newest or 0.0
+        )
+        with self._lock:
+            self._given, self._first = Hint(map_from_base, covariance), None
+
+    def forget(self, reason: str) -> None:
+        """Begin anew, without a hint or a track."""
+        self._tracking.reset(reason)
+        self.reset(reason)
+
+    def of_base(self, stamp: float) -> Hint | None:
+        """The hint of the base at `stamp` (seconds), if there is one that counts."""
+        with self._lock:
+            given = self._used = self._given
+            if given is None:
+                return None
+            self._first = stamp if self._first is None else self._first
+            is_old = stamp - self._first >= self._node.settings["hint_seconds"]
+        if not is_old and not self._tracking.tracks:
+            return given
+        carried = None if is_old else self._tracking.tracker.prior_at(stamp)
+        if carried is None:
+            self._drop(given)
+            return None
+        return Hint(*carried)
+
+    def on_answer(self, answer: Answer) -> None:
+        """Without odometry nobody knows where the robot goes after it was found."""
+        if answer.found.state is State.LOCALIZED and not self._tracking.tracks:
+            self._drop(self._used)
+
+    def reset(self, reason: str) -> None:
+        """Whatever was said is worth nothing from here on."""
+        with self._lock:
+            self._given = None
+
+    def _drop(self, hint: Hint | None) -> None:
+        """That hint no longer counts; one that has come meanwhile does."""
+        with self._lock:
+            if self._given is hint:
+                self._given = None
