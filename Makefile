@@ -51,7 +51,7 @@ moved:
 endif
 endif
 
-.PHONY: help setup demo test test-slow test-xla lint format parity bench clean clean-venv
+.PHONY: help setup demo test test-slow test-xla lint format docs parity bench clean clean-venv
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 20
@@ -89,6 +89,9 @@ lint: setup $(STAMPS)/learned build/typing/relpose_training ## style, types, and
 format: setup ## let ruff mend what it can
 	@$(BIN)/python -m ruff check --fix
 	@$(BIN)/python -m ruff format
+
+docs: setup ## write the tables of docs/nodes anew from the nodes' parameters
+	@$(BIN)/python tools/document_nodes.py
 
 parity: setup $(STAMPS)/learned ## every network, loss and metric against the originals' results (../shared/goldens)
 	@$(BIN)/python -m tools.parity $(PARITY_ARGS)

@@ -57,7 +57,7 @@ def make_manager(given: Given) -> list[Node]:
     manager = Node(
         package="nav2_lifecycle_manager",
         executable="lifecycle_manager",
-        name="lifecycle_manager_relpose",
+        name="lifecycle_manager_localization",  # whom Nav2's RViz panel asks
         namespace=given["namespace"],
         parameters=[manager_parameters(given)],
         arguments=["--ros-args", "--log-level", given["log_level"]],

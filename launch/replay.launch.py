@@ -40,8 +40,9 @@ ARGUMENTS: launching.Arguments = {
     **launching.RVIZ,
 }
 
-TEXTS = ("profile", "pruner", "matcher", "scene", "retrieval", "relative_checkpoint")
-"""Arguments that are options of the replay as they are."""
+PATHS = ("map", "bag", "out")
+CHECKPOINTS = ("pruner", "matcher", "scene", "retrieval", "relative_checkpoint")
+"""Arguments that name files; empty: none."""
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -86,11 +87,11 @@ def end(event: ProcessExited, context: LaunchContext) -> Shutdown:
 
 def options(given: Given, domain: int) -> dict[str, object]:
     """The arguments as fields of `relpose_ros.nodes.replay.ReplayOptions`."""
-    paths = ("map", "bag", "out")
     return {
-        **{name: launching.absolute(given[name]) for name in paths},
+        **{name: launching.absolute(given[name]) for name in PATHS},
+        **{name: given[name] and launching.absolute(given[name]) for name in CHECKPOINTS},
         **{name: float(given[name]) for name in ("rate", "minutes")},
-        **{name: given[name] for name in TEXTS},
+        "profile": given["profile"],
         "image_topic": given["image"] or None,
         "camera_info_topic": given["camera_info"] or None,
         "pose_topic": given["pose_topic"] or None,

@@ -40,6 +40,7 @@ def generate_launch_description() -> LaunchDescription:
             parameters=[LaunchConfiguration("params_file"), {"use_sim_time": SIM_TIME}],
             remappings=[
                 ("odometry/filtered", f"{name}/odometry"),
+                ("set_pose", f"{name}/set_pose"),  # one of them is to move, not both
                 ("/tf", "tf"),
                 ("/tf_static", "tf_static"),
             ],

@@ -86,11 +86,13 @@ def format_tracking(results: dict[str, Any], metric: bool = True) -> str:
 
 
 def _hidden(error: Array, covariance: Array, limit: float) -> bool:
+    """A covariance that is none (NaN, negative along the error) claims nothing."""
     size = float(np.linalg.norm(error))
     if size <= limit:
         return False
     direction = error / size if np.isfinite(size) else np.zeros(3)
-    return bool(np.sqrt(direction @ covariance @ direction) < CLAIMED_SHARE * size)
+    variance = float(direction @ covariance @ direction)
+    return not variance >= (CLAIMED_SHARE * size) ** 2
 
 
 def _figures(records: Sequence[QueryRecord], facts: MapFacts, metric: bool, unit: float) -> dict[str, Any]:

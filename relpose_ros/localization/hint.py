@@ -51,6 +51,11 @@ class Hint:
         covariance = transform_pose_covariance(self.covariance, pose, camera_from_other)
         return Hint(pose @ camera_from_other, covariance, self.options)
 
+    def after(self, distance: float) -> Hint:
+        """The hint of something that has moved since, nobody knows where to: `distance` (map units) is the
+        standard deviation that this adds on each axis, and as many radians about each."""
+        return replace(self, covariance=self.covariance + distance**2 * np.eye(6))
+
     def decides(self, mine: Hypothesis, other: Hypothesis) -> bool:
         """Whether the hint agrees with one pose and excludes the other (chi-square, 6 degrees of freedom)."""
         if not self.agrees(mine.map_from_camera, mine.covariance):

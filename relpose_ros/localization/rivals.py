@@ -156,23 +156,24 @@ def judged(
     return found
 
 
-def nearest_first(places: Sequence[list[Neighbour]], hint: Hint | None) -> list[list[Neighbour]]:
-    """Places by how near a hint they are, as they came where there is none.
+def looked_at(places: Sequence[list[Neighbour]], hint: Hint | None, count: int) -> list[list[Neighbour]]:
+    """The first `count` places, and with a hint as many of those that are nearest to it.
 
-    A hint must not decide between the places that happened to be looked at.
+    A hint must neither decide between the places that happened to be looked at, nor hide a rival.
     """
+    first = list(range(min(count, len(places))))
     if hint is None:
-        return list(places)
+        return [places[i] for i in first]
     poses = [Rigid.stack([n.map_from_camera for n in place]) for place in places]
-    nearest = np.array([hint.distance(each).min() for each in poses])
-    return [places[i] for i in np.argsort(nearest, kind="stable")]
+    nearest = np.argsort([hint.distance(each).min() for each in poses], kind="stable")[:count]
+    return [places[i] for i in dict.fromkeys([*first, *nearest.tolist()])]
 
 
 def doubted(map_: Map, hypothesis: Hypothesis, judged_before: Sequence[Hypothesis] = ()) -> Hypothesis:
     """A hypothesis of the relative road, with an objection where a reference of it has a twin.
 
     Without landmarks there is nothing to tell twins apart by. Nor is a place believed that has a rival
-    among those `judged_before`, by landmarks.
+    among those `judged_before`, by landmarks; one that stands by a hint there does so here too.
     """
     for known in judged_before:
         near = not _apart(known.map_from_camera, hypothesis.map_from_camera, map_.depth)
@@ -182,6 +183,9 @@ def doubted(map_: Map, hypothesis: Hypothesis, judged_before: Sequence[Hypothesi
                 f"{known.evidence.rival_place}, and landmarks do not tell which"
             )
             return replace(hypothesis, evidence=replace(hypothesis.evidence, objection=objection))
+        if near and known.evidence.hinted_away:
+            evidence = replace(hypothesis.evidence, hinted_away=known.evidence.hinted_away)
+            hypothesis = replace(hypothesis, evidence=evidence)
     for name in hypothesis.references:
         twins = map_.twins_of.get(map_.index_of([name])[0])
         if twins:

@@ -18,7 +18,7 @@ from relpose_ros.localization.rivals import (
     doubted,
     filled,
     judged,
-    nearest_first,
+    looked_at,
     rivals_of,
     separate_places,
     twin_places,
@@ -89,7 +89,7 @@ class Roads:
         known = [n for place in (places[0], *retrieved) for n in place]
         others = twin_places(self.map, known, self.neighbour)
         candidates = [Candidate(h, places[0]) for h in found]
-        for place in nearest_first([*retrieved, *others], query.hint)[: options.places]:
+        for place in looked_at([*retrieved, *others], query.hint, options.places):
             whole = filled(self.map, place, options.references, self.neighbour)
             candidates += [Candidate(h, whole) for h in self.structure.hypotheses(first, whole)]
         return judged(self.map, first, candidates, options)

@@ -75,21 +75,34 @@ def require_same_frame(map_: Map, name: str, references: Sequence[Reference], pr
     """
     check = check_frame(map_, references, progress)
     if not check.contradicts or check.map_from_other is None:
-        if check.found:
+        if check.agree:
             return ""
+        found = f"{check.found}, none of them where they are said to be" if check.found else "none"
         return (
-            f"{map_.path} recognizes none of {check.tried} images of {name}: nothing shows that both are in "
-            "one frame"
+            f"of {check.tried} images of {name}, {map_.path} recognizes {found}: nothing shows that both are "
+            "in one frame"
         )
-    move = check.map_from_other
-    numbers = " ".join(f"{v:.4g}" for v in (*move.translation, *move.rotation_xyzw))
     raise MapError(
         f"{name} is not in the frame of {map_.path}: of {check.tried} images it recognizes {check.found}, "
-        f"{check.agree} where they are said to be and {check.elsewhere} elsewhere, all moved alike, by "
-        f"{float(np.linalg.norm(move.translation)):.3g} {'m' if map_.metric else 'units'} and "
-        f"{np.rad2deg(float(move.angle)):.3g} deg. Put its poses into the map's frame first "
-        f"(map_from_other: x y z qx qy qz qw = {numbers}), or, if places here look alike and the poses are "
+        f"{check.agree} where they are said to be and {check.elsewhere} elsewhere, "
+        f"{_moved(check.map_from_other, map_.metric)}, or, if places here look alike and the poses are "
         "right, use --trust-poses"
+    )
+
+
+def _moved(map_from_other: Rigid, metric: bool) -> str:
+    """How the frames lie to each other, and what to do. Without metres only the rotation is known."""
+    degrees = f"{np.rad2deg(float(map_from_other.angle)):.3g} deg"
+    if not metric:
+        return (
+            f"in a frame that is turned by {degrees} and may have another origin and scale. Reconstruct the "
+            "images of both together"
+        )
+    numbers = " ".join(f"{v:.4g}" for v in (*map_from_other.translation, *map_from_other.rotation_xyzw))
+    metres = float(np.linalg.norm(map_from_other.translation))
+    return (
+        f"all moved alike, by {metres:.3g} m and {degrees}. Put its poses into the map's frame first ("
+        f"map_from_other: x y z qx qy qz qw = {numbers})"
     )
 
 

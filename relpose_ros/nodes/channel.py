@@ -67,11 +67,20 @@ def camera_names(settings: dict[str, Any]) -> tuple[str, ...]:
 
 
 def open_channel(name: str, settings: dict[str, Any]) -> Channel:
-    """A camera's channel, by the node's parameters. Raises CameraError or ImageError for its files."""
+    """A camera's channel, by the node's parameters.
+
+    Raises CameraError or ImageError for its files, ConfigurationError for a topic that cannot be
+    below a camera's name.
+    """
     below = f"{name}/" if name else ""
     camera_file = of_camera(settings["camera_file"], name)
     mask_file = of_camera(settings.get("mask_file", ""), name)
     mask = settings.get("mask_topic", "")
+    if name and mask.startswith(("/", "~")):
+        raise ConfigurationError(
+            f"parameter mask_topic: with `cameras` it is below each camera's name, got {mask!r}; "
+            "leave out what it begins with"
+        )
     return Channel(
         name=name,
         image=f"{below}image",

@@ -24,6 +24,8 @@ HINT_PARAMETERS = (
     Parameter("hint_seconds", 60.0, "seconds for which localization uses a hint (initialpose, "
               "initial_pose.*, a saved pose, that of ~/relocalize) that no answer has settled, from the "
               "first image on; 0: only tracking uses hints", range=(0.0, 3600.0)),
+    Parameter("hint_speed", 1.0, "m/s (and rad/s) by which the standard deviations of a hint grow where no "
+              "odometry says how the robot moves", range=(0.0, 100.0)),
 )  # fmt: skip
 """Parameters of nodes that take hints."""
 
@@ -32,13 +34,15 @@ class Hints:
     """Gives hints to the tracker, and to the localizer while they count. A listener of the node's answers.
 
     With odometry a hint is carried by it, and settled by what the tracker makes of the next answers. Without,
-    it counts as it came, until the first answer that is localized, whatever that says.
+    it counts until the first answer that is localized, whatever that says, and for less with every second.
+    One that was carried does not count while odometry has stopped: the robot may be anywhere.
     """
 
     def __init__(self, node: PoseNode, tracking: Tracking) -> None:
         self._node, self._tracking = node, tracking
         self._given: Hint | None = None
         self._used: Hint | None = None
+        self._carried: Hint | None = None
         self._first: float | None = None
         self._lock = threading.Lock()
 
@@ -59,6 +63,7 @@ class Hints:
         )
         with self._lock:
             self._given, self._first = Hint(map_from_base, covariance), None
+            self._carried = self._given if self._tracking.tracks else None
 
     def forget(self, reason: str) -> None:
         """Begin anew, without a hint or a track."""
@@ -72,9 +77,12 @@ class Hints:
             if given is None:
                 return None
             self._first = stamp if self._first is None else self._first
-            is_old = stamp - self._first >= self._node.settings["hint_seconds"]
+            age = stamp - self._first
+        is_old = age >= self._node.settings["hint_seconds"]
         if not is_old and not self._tracking.tracks:
-            return given
+            moved = self._node.settings["hint_speed"] * max(age, 0.0)
+            return None if self._carried is given else given.after(moved)
+        self._carried = given
         carried = None if is_old else self._tracking.tracker.prior_at(stamp)
         if carried is None:
             self._drop(given)

@@ -9,6 +9,7 @@ from geometry_msgs.msg import PoseWithCovarianceStamped
 from numpy.typing import NDArray
 from std_srvs.srv import Trigger
 
+from relpose_ros.errors import ConfigurationError
 from relpose_ros.geometry.covariance import checked_covariance
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.nodes.health import Level
@@ -65,13 +66,19 @@ class InitialPose:
         self._publisher = self._node.open_publisher(PoseWithCovarianceStamped, "initialpose", 1)
 
     def listen(self) -> None:
-        """While the node is active; the parameters' hint comes first."""
+        """While the node is active; the parameters' hint comes first.
+
+        Raises ConfigurationError for parameters that are no pose.
+        """
         self._node.open_subscription(PoseWithCovarianceStamped, "initialpose", self._on_message, 5)
         settings = self._node.settings
         if settings["set_initial_pose"]:
             place = [settings[f"initial_pose.{axis}"] for axis in "xyz"]
             turn = [0.0, 0.0, settings["initial_pose.yaw"]]
-            self._hint(Rigid.from_rotation_vector(turn, place), np.diag(UNSTATED), 0.0, "the parameters")
+            try:
+                self._hint(Rigid.from_rotation_vector(turn, place), np.diag(UNSTATED), 0.0, "the parameters")
+            except ValueError as error:
+                raise ConfigurationError(f"parameters initial_pose.*: {error}") from error
 
     def give(self, message: PoseWithCovarianceStamped) -> str:
         """Take a message as a hint. What is wrong with it, or the empty string."""

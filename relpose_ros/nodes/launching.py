@@ -33,11 +33,20 @@ INPUTS: Arguments = {
 
 MODELS: Arguments = {
     "profile": ("", "default, fast or accurate; empty: as params_file has it (default)"),
-    "pruner": ("", "checkpoint of a correspondence network (features.pruner); empty: none"),
-    "matcher": ("", "checkpoint of a graph matcher, IMP or EIMP (features.matcher); empty: none"),
-    "relative_checkpoint": ("", "network that regresses relative poses (relative.checkpoint); empty: none"),
+    "pruner": ("", "checkpoint of a correspondence network (features.pruner); empty: params_file's, if any"),
+    "matcher": (
+        "",
+        "checkpoint of a graph matcher, IMP or EIMP (features.matcher); empty: params_file's, if any",
+    ),
+    "relative_checkpoint": (
+        "",
+        "network that regresses relative poses (relative.checkpoint); empty: params_file's, if any",
+    ),
     "retrieval": ("", "what the map was built with (retrieval.checkpoint); empty: the map's own VLAD"),
-    "scene": ("", "checkpoint of a scene-coordinate network (scene.checkpoint); empty: none"),
+    "scene": (
+        "",
+        "checkpoint of a scene-coordinate network (scene.checkpoint); empty: params_file's, if any",
+    ),
 }
 """By what it is localized."""
 

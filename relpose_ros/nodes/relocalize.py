@@ -72,6 +72,7 @@ class RelocalizeServer:
     def load(self) -> None:
         """Hear of every answer."""
         self._tracking.followers.append(self._follow)
+        self._node.listeners.append(self)
 
     def listen(self) -> None:
         """While the node is active."""
@@ -113,10 +114,9 @@ class RelocalizeServer:
                 return f"the hint cannot be used: {error}"
         if self._tracking.is_off or not request.use_hint:
             self._hints.forget("a relocalization was asked for")
-        if request.use_hint:
-            self._initial.give(request.hint)
-        self._search = search
-        return ""
+        problem = self._initial.give(request.hint) if request.use_hint else ""
+        self._search = None if problem else search
+        return problem
 
     async def _end(self, goal: Any, search: Search) -> Relocalize.Result:
         """Wait, telling the progress."""
@@ -153,13 +153,22 @@ class RelocalizeServer:
             return Relocalize.Result(reason=f"timeout; {tried}")
         return None
 
+    def on_answer(self, answer: Answer) -> None:
+        """`_follow` hears of it, with what became of it."""
+
+    def reset(self, reason: str) -> None:
+        """A search round a hint of another map or time is none; one without goes on."""
+        search = self._search
+        if search is not None and search.hint is not None:
+            search.ended = reason
+
     def _stop(self, reason: str) -> None:
         if self._search is not None:
             self._search.ended = reason
 
     def _follow(self, answer: Answer, decision: Decision | None) -> None:
         search = self._search
-        if search is None:
+        if search is None or search.ended:
             return
         result, reason = self._judged(search, answer, decision)
         with search.lock:

@@ -182,7 +182,7 @@ def _play(options: ReplayOptions, player: BagPlayer, process: NodeProcess, recor
     def go_on() -> bool:
         now = time.monotonic()
         if not recording.memory or now - recording.memory[-1].at >= 1.0:
-            recording.memory.append(MemorySample(now, process.memory(), process.processor_seconds()))
+            recording.memory.append(_sample(process))
             _check_alive(process)
             _show(recording)
         return not options.minutes or now - started < 60 * options.minutes
@@ -192,11 +192,17 @@ def _play(options: ReplayOptions, player: BagPlayer, process: NodeProcess, recor
         if time.monotonic() - started >= 60 * options.minutes:
             break
     recording.seconds = time.monotonic() - started
+    recording.memory.append(_sample(process))
     _show(recording, end=True)
     try:
         wait_until(recording.collector.is_last_answered, process, DRAIN_TIMEOUT)
+        recording.memory.append(_sample(process))  # the last answer was work as well
     except TimeoutError:
         print("relpose replay: the last image was not answered", file=sys.stderr)
+
+
+def _sample(process: NodeProcess) -> MemorySample:
+    return MemorySample(time.monotonic(), process.memory(), process.processor_seconds())
 
 
 def _show(recording: Recording, end: bool = False) -> None:

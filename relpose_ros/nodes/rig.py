@@ -34,7 +34,7 @@ class RigCollector:
 
     def __init__(self, node: PoseNode) -> None:
         self._node, settings = node, node.settings
-        self._patience = settings["camera_patience"]
+        self._patience, self._superseded = settings["camera_patience"], 0
         self._moments: Moments[ImageMessage] = Moments(
             node.camera_names, settings["camera_tolerance"], self._patience
         )
@@ -42,6 +42,7 @@ class RigCollector:
     def listen(self) -> None:
         """While the node is active: moments that lack a camera leave when their time is up."""
         self._moments.forget()
+        self._node.while_active.callback(self._moments.forget)  # images are large
         self._node.while_active.callback(self._node.health.note, "cameras", None)
         self._node.open_timer(max(0.5 * self._patience, 0.005), self._tick)
 
@@ -60,6 +61,9 @@ class RigCollector:
         self._give(self._moments.ready(time.monotonic()))
 
     def _give(self, moments: Sequence[Moment[ImageMessage]]) -> None:
+        for _ in range(self._moments.superseded - self._superseded):
+            self._node.health.count("dropped")
+        self._superseded = self._moments.superseded
         for moment in moments:
             self._node.offer({n: moment.items[n] for n in self._node.camera_names if n in moment.items})
 

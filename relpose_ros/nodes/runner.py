@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -21,6 +22,9 @@ END_WITH_PARENT = "RELPOSE_END_WITH_PARENT"
 
 PR_SET_PDEATHSIG = 1
 """From linux/prctl.h: a signal for when the parent dies."""
+
+SPIN_AGAIN_AFTER = 0.02
+"""Seconds: an error that comes back at every turn must not take a whole core."""
 
 REFUSED = 2
 """Exit status of a node that cannot do what its parameters ask."""
@@ -155,6 +159,7 @@ def _spin_until_raised(node: Any) -> None:
         raise
     except Exception as error:  # noqa: BLE001 - counted, logged, and on
         node.unexpected(error)
+        time.sleep(SPIN_AGAIN_AFTER)
 
 
 def _end(node: CameraNode | None) -> None:

@@ -75,11 +75,11 @@ class Tracking:
 
     def listen(self) -> None:
         """While the node is active; the track ends with that, as the robot may be carried away meanwhile."""
+        self._node.while_active.callback(self.reset, "the node was deactivated")
         if self.is_off:
             self._node.health.note("tracking", f"off: {self.is_off}")
             return
         self.odometry.listen()
-        self._node.while_active.callback(self.reset, "the node was deactivated")
 
     @property
     def is_off(self) -> str:

@@ -103,6 +103,13 @@ def test_a_claim_counts_along_the_error(record):
     assert not is_false(record(state=State.UNLOCALIZED)) and not is_right(record(known=False))
 
 
+@pytest.mark.parametrize("value", [np.nan, -4.0])
+def test_a_covariance_that_is_none_claims_nothing(record, value):
+    covariance = np.diag([value, 0.01, 0.01, 0.01, 0.01, 0.01])
+    assert is_false(record(error=[5.0, 0, 0, 0, 0, 0], covariance=covariance))
+    assert not is_false(record(error=[0.5, 0, 0, 0, 0, 0], covariance=covariance))
+
+
 def test_stamps_are_made_where_there_are_none(queries):
     bare = [replace(r, stamp=0.0) for r in queries]
     run = track_queries(bare, CameraTracker(), SimulatedDrive(seed=1, rate=5.0))

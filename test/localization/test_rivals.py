@@ -17,6 +17,7 @@ from relpose_ros.features.base import Features
 from relpose_ros.features.registry import make_extractor
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.localization.hint import Hint
 from relpose_ros.localization.localizer import Localizer
 from relpose_ros.localization.query import Neighbour, Query
 from relpose_ros.localization.rivals import (
@@ -24,6 +25,7 @@ from relpose_ros.localization.rivals import (
     _speaking_against,
     _View,
     doubted,
+    looked_at,
     rivals_of,
     separate_places,
 )
@@ -146,6 +148,25 @@ def test_twins_of_the_first_place_come_first_and_strangers_not_at_all(hall: Map)
     twins = twin_hall(hall, (3, 15), (4, 15), (3, 8), (7, 20))
     places = [neighbours(hall, *indices) for indices in ((3, 4), (7,), (8,), (15,))]
     assert rivals_of(twins, places) == [places[3], places[2]]
+
+
+def test_a_hint_adds_places_to_those_looked_at_and_hides_none(hall: Map) -> None:
+    places = [neighbours(hall, i) for i in (3, 7, 11, 15, 19)]
+    hint = Hint(hall.reference_poses[15], 0.01 * np.eye(6))
+    assert looked_at(places, None, 2) == places[:2]
+    found = looked_at(places, hint, 2)
+    assert found[:2] == places[:2] and places[3] in found and 3 <= len(found) <= 4
+    assert sorted(map(id, looked_at(places, hint, 9))) == sorted(map(id, places))
+    assert looked_at([], hint, 2) == []
+
+
+def test_what_is_found_where_landmarks_stand_by_a_hint_stands_by_it_too(hall: Map) -> None:
+    pose = Rigid(np.eye(3), np.zeros(3))
+    known = Hypothesis(pose, np.eye(6), Evidence(40, 60, hinted_away="other"), "structure", ("here",))
+    guess = Hypothesis(pose, np.eye(6), Evidence(100, 120), "relative", (hall.reference_names[4],))
+    assert doubted(hall, guess, [known]).evidence.hinted_away == "other"
+    elsewhere = replace(guess, map_from_camera=Rigid(np.eye(3), np.array([9.0, 0, 0])))
+    assert doubted(hall, elsewhere, [known]).evidence.hinted_away == ""
 
 
 def test_the_relative_road_is_not_believed_where_landmarks_cannot_tell(hall: Map) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +19,7 @@ from relpose_ros.nodes.channel import ALONE, camera_names, of_camera, open_chann
 from relpose_ros.nodes.intake import Intake, Masking, UnmaskedError
 from relpose_ros.nodes.masks import KEPT, SILENCE, MaskBuffer, both
 from relpose_ros.nodes.mount import FixedMount, open_mounts
-from relpose_ros.nodes.rig import RigView, left_out
+from relpose_ros.nodes.rig import RigCollector, RigView, left_out
 from relpose_ros.types import CameraShare, Frame, Localization, State
 
 CAMERA = Camera("pinhole", 50.0, 50.0, 31.5, 23.5, 64, 48)
@@ -47,6 +49,9 @@ class TestNames:
         topics = channel.image, channel.info, channel.mask
         assert topics == ("left/image", "left/camera_info", "left/body")
         assert of_camera("{camera}_optical", "left") == "left_optical"
+        with pytest.raises(ConfigurationError, match="parameter mask_topic"):
+            open_channel("left", SETTINGS | {"mask_topic": "/body"})
+        assert open_channel(ALONE, SETTINGS | {"mask_topic": "/body"}).mask == "/body"
         alone = open_channel(ALONE, SETTINGS)
         assert (alone.image, alone.info, alone.mask) == ("image", "camera_info", "")
 
@@ -129,6 +134,28 @@ class TestMaskedFrames:
         info.k = [50.0, 0.0, 32.0, 0.0, 50.0, 24.0, 0.0, 0.0, 1.0]
         intake.add(info)
         assert intake.frame(image(1))[0].source == "camera"
+
+
+class TestRigCollector:
+    def test_what_is_overtaken_counts_as_dropped_and_nothing_is_kept_when_inactive(self) -> None:
+        counted, given, stack = [], [], ExitStack()
+        node: Any = SimpleNamespace(
+            camera_names=("front", "left"),
+            settings={"camera_patience": 60.0, "camera_tolerance": 0.01},
+            health=SimpleNamespace(count=counted.append, note=lambda *_: None),
+            while_active=stack,
+            open_timer=lambda *_: None,
+            offer=given.append,
+        )
+        collector = RigCollector(node)
+        collector.listen()
+        for name, stamp in (("front", 1), ("front", 2), ("left", 2)):
+            collector.add(name, stamp * 1_000_000_000 // 10, image(stamp))
+        assert len(given) == 1 and counted == ["dropped"]
+        collector.add("front", 300_000_000, image(3))
+        assert collector._moments._waiting
+        stack.close()
+        assert not collector._moments._waiting
 
 
 class TestRigView:

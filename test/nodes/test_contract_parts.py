@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +15,11 @@ from relpose_ros.errors import ConfigurationError
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.localization.tracking import TrackerOptions
 from relpose_ros.nodes.contract import CONTRACT_PARAMETERS
-from relpose_ros.nodes.initial_pose import UNSTATED, hint_from_message
+from relpose_ros.nodes.hints import Hints
+from relpose_ros.nodes.initial_pose import UNSTATED, InitialPose, hint_from_message
 from relpose_ros.nodes.messages import pose_with_covariance
 from relpose_ros.nodes.saved_pose import read_saved
-from relpose_ros.nodes.tracking import tracker_options
+from relpose_ros.nodes.tracking import Tracking, tracker_options
 from relpose_ros.nodes.transform_buffer import TransformBuffer, TransformError
 
 POSE = Rigid.from_rotation_vector([0.0, 0.0, 0.5], [1.0, 2.0, 3.0])
@@ -50,6 +54,35 @@ class TestHints:
     def test_covariances_that_are_none_are_refused(self, value):
         with pytest.raises(ValueError, match="covariance"):
             hint_from_message(message(np.diag([1, 1, 1, 1, 1, value])), "map")
+
+    def test_parameters_that_are_no_pose_are_named(self):
+        settings = {"set_initial_pose": True, "initial_pose.yaw": 0.0, "odom_frame_id": "odom"}
+        settings |= {"initial_pose.x": np.nan, "initial_pose.y": 0.0, "initial_pose.z": 0.0}
+        node: Any = SimpleNamespace(
+            settings=settings, create_service=lambda *_: None, open_subscription=lambda *_: None
+        )
+        tracking = Tracking(node, lambda: True)
+        initial = InitialPose(node, tracking, Hints(node, tracking))
+        with pytest.raises(ConfigurationError, match=r"parameters initial_pose\.\*: expected"):
+            initial.listen()
+
+
+def test_without_odometry_too_the_last_answer_ends_with_the_activation():
+    """~/publish_initial_pose must not give it after the robot was carried away."""
+    stack = ExitStack()
+    node: Any = SimpleNamespace(
+        settings={"odom_frame_id": "", "base_frame_id": "base_link"},
+        health=SimpleNamespace(note=lambda *_: None),
+        context=SimpleNamespace(ok=lambda: False),
+        while_active=stack,
+    )
+    tracking = Tracking(node, lambda: True)
+    tracking.listen()
+    answer: Any = SimpleNamespace(map_from_base=None, covariance=None)
+    tracking.on_answer(answer)
+    assert tracking.last is answer
+    stack.close()
+    assert tracking.last is None
 
 
 class TestSavedPose:

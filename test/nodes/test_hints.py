@@ -26,7 +26,7 @@ class Bench:
         self.tracker = PoseTracker()
         self.newest: float | None = None
         self.node: Any = SimpleNamespace(
-            settings={"hint_seconds": 5.0}, listeners=[], while_active=ExitStack()
+            settings={"hint_seconds": 5.0, "hint_speed": 2.0}, listeners=[], while_active=ExitStack()
         )
         odometry = SimpleNamespace(newest=None)
         self.tracking: Any = SimpleNamespace(
@@ -54,12 +54,15 @@ def test_without_odometry_it_stays_until_something_is_localized() -> None:
     bench.hints.give(POSE, COVARIANCE, 0.0)
     found = bench.hints.of_base(10.0)
     assert found is not None and np.allclose(found.map_from_camera.matrix, POSE.matrix)
+    assert np.allclose(found.covariance, COVARIANCE)
+    later = bench.hints.of_base(11.5)
+    assert later is not None and np.allclose(later.covariance, COVARIANCE + 3.0**2 * np.eye(6))
     answer: Any = SimpleNamespace(found=SimpleNamespace(state=State.DEGRADED))
     bench.hints.on_answer(answer)
-    assert bench.hints.of_base(10.1) is not None
+    assert bench.hints.of_base(11.6) is not None
     answer.found.state = State.LOCALIZED
     bench.hints.on_answer(answer)
-    assert bench.hints.of_base(10.2) is None
+    assert bench.hints.of_base(11.7) is None
 
 
 def test_an_answer_from_before_it_came_does_not_settle_it() -> None:
@@ -98,6 +101,25 @@ def test_odometry_carries_it_and_it_grows() -> None:
     moved = first.map_from_camera.distance_to(last.map_from_camera)
     assert moved[0] == pytest.approx(2.0) and moved[1] < 1e-9
     assert np.trace(last.covariance) > np.trace(first.covariance) > 0
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_where_odometry_has_stopped_it_does_not_count_until_odometry_is_back(asked: bool) -> None:
+    """It was said of a place that the robot has left."""
+    bench = Bench(tracks=True)
+    bench.drive(100.0, 2)
+    bench.hints.give(POSE, COVARIANCE, 0.0)
+    if asked:
+        assert bench.hints.of_base(100.1) is not None
+    bench.drive(100.2, 11)
+    bench.tracking.tracks = False
+    assert bench.hints.of_base(101.3) is None
+    bench.hints.give(POSE, COVARIANCE, 0.0)  # another speaks of now
+    assert bench.hints.of_base(101.4) is not None
+    bench.tracking.tracks = True
+    assert bench.hints.of_base(101.5) is not None
+    bench.tracking.tracks = False
+    assert bench.hints.of_base(101.6) is None
 
 
 @pytest.mark.parametrize("state", [State.LOCALIZED, State.DEGRADED])

@@ -80,6 +80,18 @@ def test_filters_are_told_what_they_read():
     assert filters["/**/localizer"]["ros__parameters"]["tf_broadcast"] is False
 
 
+def test_filters_of_one_namespace_do_not_share_topics_of_their_own():
+    """robot_localization's names are relative: without this one message would move both filters."""
+    example = (ROOT / "launch/examples/robot_localization.launch.py").read_text()
+    remapped = {
+        pair.elts[0].value: ast.unparse(pair.elts[1])
+        for pair in ast.walk(ast.parse(example))
+        if isinstance(pair, ast.Tuple) and len(pair.elts) == 2 and isinstance(pair.elts[0], ast.Constant)
+    }
+    assert "{name}/" in remapped["odometry/filtered"] and "{name}/" in remapped["set_pose"]
+    assert "`ekf_map/set_pose`" in (ROOT / "docs/integrations/robot_localization.md").read_text()
+
+
 @pytest.mark.parametrize("path", LAUNCH, ids=lambda p: p.name)
 def test_examples_give_our_launch_file_arguments_that_it_has(path):
     from relpose_ros.nodes.launching import FRAMES, INPUTS, MODELS, PROCESS

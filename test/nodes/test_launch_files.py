@@ -231,11 +231,15 @@ def test_rviz_shares_namespace_clock_and_tf(load, tmp_path):
 
 def test_a_replay_gets_what_was_asked_for(load):
     module = load("replay.launch.py")
-    asked = given(module, map="m.relmap", bag="bag", out="report", rate="2", pruner="net", image="/front/raw")
+    asked = given(
+        module, map="m.relmap", bag="bag", out="report", rate="2", pruner="~/net", image="/front/raw"
+    )
     options = module.options(asked, 7)
     paths = {name: Path(options[name]) for name in ("map", "bag", "out")}
     replay = ReplayOptions(**options | paths)
-    assert (replay.rate, replay.domain, replay.pruner) == (2.0, 7, "net")
+    assert (replay.rate, replay.domain, replay.matcher) == (2.0, 7, "")
+    assert replay.pruner == str(Path("~/net").expanduser()), "as the other launch files have it"
+    assert set(module.CHECKPOINTS) | {"profile"} == set(launching.MODELS)
     assert replay.image_topic == "/front/raw" and replay.pose_topic is None and paths["bag"].is_absolute()
 
 

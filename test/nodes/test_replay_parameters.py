@@ -1,4 +1,4 @@
-"""What `relpose replay` tells the node."""
+"""What `relpose replay` tells the node, and what it reads of its process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from relpose_ros.nodes import replay
-from relpose_ros.nodes.replay import ReplayOptions
+from relpose_ros.nodes.replay import Recording, ReplayOptions
+from relpose_ros.nodes.replay_report import processor_figures
 
 
 @pytest.fixture
@@ -25,3 +26,14 @@ def test_the_scene_and_its_frame(parameters, make_scene_checkpoint):
     given = parameters(scene=path)
     assert (given["scene.checkpoint"], given["global_frame_id"]) == (path, "cellar")
     assert not {"scene.checkpoint", "global_frame_id"} & set(parameters())
+
+
+def test_processor_time_holds_the_work_for_the_last_answer(tmp_path):
+    """A bag of less than a second would else have one sample, and work of 0 ms."""
+    used = iter([1.0, 1.25, 1.5])  # at the first image, after the last, after its answer
+    process = SimpleNamespace(memory=lambda: 10**6, processor_seconds=lambda: next(used), status=lambda: None)
+    collector = SimpleNamespace(images_sent=2, samples=[None, None], is_last_answered=lambda: True)
+    recording = Recording(collector)
+    player = SimpleNamespace(play=lambda rate, go_on: go_on())
+    replay._play(ReplayOptions(tmp_path, tmp_path, tmp_path), player, process, recording)
+    assert processor_figures(recording.memory, 2)["ms_per_answer"] == pytest.approx(250.0)

@@ -317,6 +317,10 @@ class TestRelocalize:
         assert robot.probe.answer().base_pose_published
         handle.cancel_goal_async()
         assert "disagrees with the hint" in end(handle)[1].reason
+        handle, _ = ask(use_hint=True, hint=hint(50.0), timeout=120.0)
+        robot.probe._stamp -= 60 * 10**9
+        robot.probe.answer()
+        assert end(handle)[1].reason.startswith("time has jumped back")
         handle, _ = ask()
         robot.probe.answer()
         assert end(handle)[1].success

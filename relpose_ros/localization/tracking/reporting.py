@@ -44,6 +44,8 @@ def tracked_pose(track: Track, rival: Track | None, options: TrackerOptions) -> 
     covariance = challenged_covariance(track, rival, options)
     age = track.stamp - track.last_fix
     state, reason = _judged(covariance, age, rival, options)
+    if state is State.LOCALIZED and track.by_hint:
+        state, reason = State.DEGRADED, "it stands by an initial pose and degraded fixes alone"
     return TrackedPose(track.stamp, track.map_from_base, covariance, age, state, reason)
 
 

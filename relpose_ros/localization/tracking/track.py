@@ -27,7 +27,8 @@ class Track:
     The covariance has three parts, in the map's axes: `by_fixes` (6, 6), what the errors of fixes left;
     `by_motion` (6, 6), odometry's noise, which no fix shares; and odometry's scale, whose unit errors move
     the pose by the columns of `drift` (6, 2). `fixed` are the stamps of the fixes in it, oldest first,
-    `count` how many there were, `began` the stamp of the first.
+    `count` how many there were, `began` the stamp of the first. `by_hint`: it stands by an initial pose and
+    degraded fixes alone.
     """
 
     stamp: float
@@ -39,6 +40,7 @@ class Track:
     fixed: tuple[float, ...] = ()
     count: int = 0
     began: float = 0.0
+    by_hint: bool = False
 
     @classmethod
     def of(cls, fix: Fix, odom_from_base: Rigid) -> Track:

@@ -155,7 +155,9 @@ class PoseTracker:
         squared = squared_distance(track, later, self.options)
         if squared <= self._gate:
             share = share_in_common(track, fix.stamp, self.options)
-            return self._follow(Kind.ACCEPTED, fused(track, later, share, self.options), squared)
+            refined = fused(track, later, share, self.options)
+            refined = replace(refined, by_hint=track.by_hint and not believed)
+            return self._follow(Kind.ACCEPTED, refined, squared)
         words = f"{np.sqrt(squared):.1f} standard deviations from the track"
         if not believed:
             return Decision(Kind.GATED, float(np.sqrt(squared)), f"degraded, and {words}")
@@ -164,7 +166,8 @@ class PoseTracker:
     def _against_prior(self, prior: Track, fix: Track, believed: bool) -> Decision:
         squared = squared_distance(self._carried(prior, fix.stamp), fix, self.options)
         if squared <= self._gate:
-            return self._follow(Kind.FIRST, fix, squared, "agrees with the initial pose")
+            first = replace(fix, by_hint=not believed)
+            return self._follow(Kind.FIRST, first, squared, "agrees with the initial pose")
         words = f"{np.sqrt(squared):.1f} standard deviations from the initial pose"
         if not believed:
             return Decision(Kind.REJECTED_BY_PRIOR, float(np.sqrt(squared)), f"degraded, and {words}")

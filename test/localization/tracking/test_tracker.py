@@ -176,6 +176,18 @@ def test_a_hint_is_not_published_but_lets_one_fix_do():
     assert tracker.fix(fix(0.6)).kind is Kind.FIRST and tracker.prior is None
 
 
+def test_what_stands_by_a_hint_and_degraded_fixes_is_degraded_until_one_is_not():
+    """The hint may have made the fix that agrees with it."""
+    tracker = rolling(until=4.0)
+    tracker.initial(MAP_FROM_ODOM @ at(0.3), np.diag(np.repeat([0.5**2, 0.3**2], 3)), 0.0)
+    assert tracker.fix(fix(0.5, state=State.DEGRADED)).kind is Kind.FIRST
+    assert tracker.fix(fix(0.7, state=State.DEGRADED)).kind is Kind.ACCEPTED
+    pose = tracker.pose(1.0)
+    assert pose.state is State.DEGRADED and "initial pose" in pose.reason
+    assert tracker.fix(fix(0.9)).kind is Kind.ACCEPTED
+    assert tracker.pose(1.0).state is State.LOCALIZED
+
+
 def test_a_wrong_hint_is_overcome():
     tracker = rolling(until=4.0)
     tracker.initial(at(50.0), SHARP, 0.0)
