@@ -161,7 +161,10 @@ def test_a_matcher_is_made(small_world, nearest_matcher, monkeypatch, capsys):
         str(small_world.map),
     ]
     assert main(["localize", *line, "--matcher", str(nearest_matcher), "--matcher-iterations", "3"]) == 0
-    assert made == [((nearest_matcher, 3), {"keypoints": 1024})] and ": localized" in capsys.readouterr().out
+    assert (
+        made == [((nearest_matcher, 3), {"keypoints": 1024, "backend": "auto"})]
+        and ": localized" in capsys.readouterr().out
+    )
 
 
 def test_what_is_no_pruner_is_refused_with_both_names(small_world, foreign_checkpoint, capsys):

@@ -107,7 +107,7 @@ def test_worlds_by_number(tmp_path):
     [
         (["nowhere"], DatasetError, "no such file or folder"),
         (["nowhere.csv"], DatasetError, "cannot read"),
-        (["simulate:moon"], ConfigurationError, "any, office, corridor"),
+        (["simulate:moon"], ConfigurationError, "any, office, rooms, corridor"),
         (["simulate:office,room=3"], ConfigurationError, "expected simulate:office,world=3"),
         (["x", "--workers", "0"], ConfigurationError, "1 or more"),
         (["x", "--split", "exam"], ConfigurationError, "expected a split"),

@@ -71,7 +71,7 @@ def test_pickles_are_refused_with_what_to_do(tmp_path, name):
         (["nowhere"], DatasetError, "no such file or folder"),
         (["nowhere.hdf5", "--split", "val"], DatasetError, "cannot be read"),
         (["a.hdf5", "b.hdf5"], ConfigurationError, "one OANet file at a time"),
-        (["simulate:moon"], ConfigurationError, "any, office, corridor"),
+        (["simulate:moon"], ConfigurationError, "any, office, rooms, corridor"),
         (["simulate:", "--worlds", "0"], ConfigurationError, "1 or more"),
         (["x", "--split", "testing"], ConfigurationError, "expected a split"),
         (["x", "-o", "topic"], ConfigurationError, "KEY=VALUE"),

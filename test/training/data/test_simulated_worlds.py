@@ -64,5 +64,5 @@ def test_images_and_depths_fit_their_camera():
 
 @pytest.mark.parametrize("wrong", [{"kind": "moon"}, {"seed": -1}, {"views": 3}])
 def test_worlds_that_cannot_be(wrong):
-    with pytest.raises(ConfigurationError, match="any, office, corridor"):
+    with pytest.raises(ConfigurationError, match="any, office, rooms, corridor"):
         SimulatedWorld(**{"seed": 0, **wrong})
