@@ -65,8 +65,8 @@ test: setup $(STAMPS)/learned ## all tests but the slow ones (PYTEST_ARGS="-k na
 ifeq ($(strip $(PYTEST_ARGS)),)
 	@status=0; \
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --ignore test/system || status=$$?; \
-	echo "Node processes are tested by themselves: their time must not depend on other tests."; \
-	$(BIN)/python -m pytest test/system || status=$$?; \
+	echo "Node processes are tested by themselves, two files at a time: mostly they wait."; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile test/system || status=$$?; \
 	exit $$status
 else
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)

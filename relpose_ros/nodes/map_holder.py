@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -37,6 +39,8 @@ class MapHolder:
         self._node, self._load, self._warm, self._taken = node, load, warm, taken
         self._loaded: Loaded | None = None
         self._busy_with = ""
+        self._pending: Any = None
+        node.while_alive.callback(self._give_up)
         # It lives as long as the node: an answer to a service that is gone would end the executor. In a group
         # of its own, and reentrant: while it waits for a map the others go on, and a second caller is told.
         group = ReentrantCallbackGroup()
@@ -85,38 +89,30 @@ class MapHolder:
 
     async def _switch(self, path: str) -> str:
         """Load in another thread while this one goes on spinning. The id of the new map."""
-        executor: Any = self._node.executor
-        done: Any = RosFuture(executor=executor)
-
-        def prepare() -> None:
-            found = self._change_to(path)
-            release_memory()  # of the old map, or of what did not fit
-            done.set_result(found)
-            executor.wake()
-
-        self._busy_with = path
+        done: Any = RosFuture(executor=self._node.executor)
+        settings = {**self._node.settings, "map": path}
+        prepare = partial(_prepare, weakref.ref(self), self._load, settings, self._loaded, done)
+        self._busy_with, self._pending = path, done
         threading.Thread(target=prepare, name="relpose-load-map", daemon=True).start()
         try:
             found: str | Exception = await done
         finally:
-            self._busy_with = ""
+            self._busy_with, self._pending = "", None
         if isinstance(found, Exception):
             raise found
         self._node.set_own("map", path)
         return found
 
-    def _change_to(self, path: str) -> str | Exception:
-        """In the loader's thread: load, warm, wait until it is taken. Its id, or what stood in the way."""
-        before = self._loaded
-        try:
-            loaded = self._load({**self._node.settings, "map": path})
-            self._warm(loaded)
-            self._node.between_frames(lambda: self._take(loaded, before)).result()
-        except CancelledError:
-            return ConfigurationError(GONE)
-        except Exception as error:  # noqa: BLE001 - told to the caller
-            return error.with_traceback(None)  # which would hold what was loaded
-        return loaded.map_id
+    def change_to(self, loaded: Loaded, before: Loaded | None) -> None:
+        """In the loader's thread: warm it, and wait until it is taken. Raises what stood in the way."""
+        self._warm(loaded)
+        self._node.between_frames(lambda: self._take(loaded, before)).result()
+
+    def wake(self) -> None:
+        """The answer is ready."""
+        executor: Any = self._node.executor
+        if executor is not None:
+            executor.wake()
 
     def _take(self, loaded: Loaded, before: Loaded | None) -> None:
         if self._loaded is not before or before is None:
@@ -125,6 +121,11 @@ class MapHolder:
         self._node.health.count("map changes")
         self._taken()
 
+    def _give_up(self) -> None:
+        """Nobody waits for a map any more. What waited would keep the node's DDS participant to the last."""
+        if self._pending is not None:
+            self._pending.cancel()
+
     def _explain(self, path: str, error: Exception) -> str:
         kind = "" if isinstance(error, RelposeError) else f"unexpected {type(error).__name__}: "
         stays = f"; {self._loaded.map_id} stays in use" if self._loaded is not None else ""
@@ -132,3 +133,27 @@ class MapHolder:
         if self._node.context.ok():
             self._node.complaints.report("load_map", Level.WARN, text, seconds=30.0)
         return text
+
+
+def _prepare(
+    holder: weakref.ref[MapHolder], load: Load, settings: dict[str, Any], before: Loaded | None, done: Any
+) -> None:
+    """The loader's thread: load, and have it taken. `done` gets its id, or what stood in the way.
+
+    While it loads it holds nothing of the node: DDS would not tell the others of the node's end.
+    """
+    try:
+        loaded = load(settings)
+        alive = holder()
+        if alive is None:
+            return
+        alive.change_to(loaded, before)
+        found: str | Exception = loaded.map_id
+    except CancelledError:
+        found = ConfigurationError(GONE)
+    except Exception as error:  # noqa: BLE001 - told to the caller
+        found = error.with_traceback(None)  # which would hold what was loaded
+    release_memory()  # of the old map, or of what did not fit
+    done.set_result(found)
+    if (alive := holder()) is not None:
+        alive.wake()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
 import os
 import signal
@@ -90,6 +91,7 @@ def run(module: str, node_class: str) -> int:
         signal.signal(number, signal.SIG_IGN)  # one that comes in Python's own end would be the exit status
     if any(thread.name.startswith("relpose-") for thread in threading.enumerate()):
         # Still in the middle of a map or a frame: Python's own end would pull the libraries away under it.
+        gc.collect()  # what rclpy still holds, so that DDS tells the others that the node is gone
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
@@ -136,25 +138,29 @@ def _init() -> None:
 
 def _spin(node: Any, signals: StopSignals) -> None:
     import rclpy
-    from rclpy.executors import ExternalShutdownException
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions, install_signal_handlers
 
+    executor = SingleThreadedExecutor()
     try:
         install_signal_handlers(SignalHandlerOptions.ALL)  # wakes the executor, then calls ours
         signals.phase = Phase.SPINNING
         while not signals.wanted and rclpy.ok():
-            _spin_until_raised(node)
+            _spin_until_raised(node, executor)
     except (KeyboardInterrupt, ExternalShutdownException):
         return  # the ordinary end
+    finally:
+        signals.phase = Phase.ENDING
+        executor.shutdown()
 
 
-def _spin_until_raised(node: Any) -> None:
+def _spin_until_raised(node: Any, executor: Any) -> None:
     """What a callback raises, or rclpy over a message before any callback, does not end the node."""
     import rclpy
     from rclpy.executors import ExternalShutdownException
 
     try:
-        rclpy.spin(node)
+        rclpy.spin(node, executor)
     except ExternalShutdownException:
         raise
     except Exception as error:  # noqa: BLE001 - counted, logged, and on
