@@ -281,7 +281,7 @@ class CameraNode(ManagedNode):
         """Say so when no image comes: a wrong topic name or QoS is the commonest trouble of all."""
         for channel in self._channels.values():
             topic = self.image_topic(channel.name)
-            if channel.is_silent:
+            if channel.was_silent():
                 text = f"no image on {topic} ({self.count_publishers(topic)} publishers)"
                 self.complaints.report(channel.heard_as("silence"), Level.WARN, text)
             else:

@@ -36,8 +36,7 @@ class Channel:
         """How diagnostics call one of its topics."""
         return f"{self.name} {what}".strip()
 
-    @property
-    def is_silent(self) -> bool:
+    def was_silent(self) -> bool:
         """Whether no image has come since the last call."""
         before, self.received_before = self.received_before, self.received
         return self.received == before

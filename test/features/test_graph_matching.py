@@ -9,26 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from drawn_matchers import SIZE, drawn_checkpoint, invented  # type: ignore[import-not-found]
 
-from relpose_ros.checkpoints.format import CheckpointInfo, write_checkpoint
 from relpose_ros.errors import CheckpointError, ConfigurationError
 from relpose_ros.features.graph_matching import GraphMatcher, MatchedImage
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.geometry.robust import RansacOptions
 from relpose_ros.geometry.two_view import robust_estimator
-from relpose_ros.networks.registry import build_network
-
-SIZE = (320, 240)
-
-
-def invented(count: int, shared: int = 0, seed: int = 0) -> MatchedImage:
-    """Random features, of which the first `shared` have the descriptors of every other such image."""
-    generator, common = np.random.default_rng(seed), np.random.default_rng(77)
-    descriptors = generator.normal(size=(count, 64))
-    descriptors[:shared] = common.normal(size=(400, 64))[: min(shared, count)] + 0.1 * descriptors[:shared]
-    descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
-    keypoints = generator.uniform(0, SIZE, (count, 2))
-    return MatchedImage(keypoints.astype(np.float32), descriptors.astype(np.float32), SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -36,18 +23,8 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], GraphMatc
     """Matchers whose layers do something: a match depends on everything else in both images."""
 
     def make(name: str) -> GraphMatcher:
-        torch.manual_seed(1)
-        given = {"iterations": 5, "descriptor_size": 64}
-        network = build_network(name, **given)
-        with torch.no_grad():
-            for key, value in network.named_parameters():
-                if key.endswith("mlp.3.weight") or key == "kenc.encoder.12.weight":
-                    value.mul_(0.2)
-                if key.startswith("final_proj"):
-                    value.copy_(8 * torch.eye(64)[..., None] if value.ndim == 3 else torch.zeros(64))
-            network.get_parameter("bin_score").fill_(3.0)
         path = tmp_path_factory.mktemp("drawn") / "net.safetensors"
-        return GraphMatcher(write_checkpoint(path, network.state_dict(), CheckpointInfo(name, given)))
+        return GraphMatcher(drawn_checkpoint(path, name))
 
     return make
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from drawn_matchers import SIZE, drawn_checkpoint, invented  # type: ignore[import-not-found]
 
-from relpose_ros.checkpoints.format import CheckpointInfo, write_checkpoint
 from relpose_ros.cli.main import main
 from relpose_ros.errors import ConfigurationError, DependencyError
 from relpose_ros.features.graph_matching import GraphMatcher, MatchedImage
@@ -19,26 +19,13 @@ from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.geometry.robust import RansacOptions
 from relpose_ros.geometry.two_view import robust_estimator
 from relpose_ros.networks.imp.state import MatchingState
-from relpose_ros.networks.registry import build_network
-
-SIZE = (320, 240)
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """EIMP of five iterations whose layers do something, and which soon takes keypoints out."""
-    torch.manual_seed(1)
-    given = {"iterations": 5, "descriptor_size": 64, "n_min_tokens": 20}
-    network = build_network("imp.adagmn", **given)
-    with torch.no_grad():
-        for key, value in network.named_parameters():
-            if key.endswith("mlp.3.weight") or key == "kenc.encoder.12.weight":
-                value.mul_(0.2)
-            if key.startswith("final_proj"):
-                value.copy_(8 * torch.eye(64)[..., None] if value.ndim == 3 else torch.zeros(64))
-        network.get_parameter("bin_score").fill_(3.0)
     path = tmp_path_factory.mktemp("drawn") / "net.safetensors"
-    return write_checkpoint(path, network.state_dict(), CheckpointInfo("imp.adagmn", given))
+    return drawn_checkpoint(path, "imp.adagmn", n_min_tokens=20)
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +34,6 @@ def exported(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield GraphMatcher(checkpoint, backend="onnxruntime")
-
-
-def invented(count: int, shared: int, seed: int) -> MatchedImage:
-    """Random features, of which the first `shared` have about the descriptors of every other such image."""
-    generator, common = np.random.default_rng(seed), np.random.default_rng(77).normal(size=(400, 64))
-    descriptors = generator.normal(size=(count, 64))
-    descriptors[:shared] = common[:shared] + 0.1 * descriptors[:shared]
-    descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
-    keypoints = generator.uniform(0, SIZE, (count, 2))
-    return MatchedImage(keypoints.astype(np.float32), descriptors.astype(np.float32), SIZE)
 
 
 def test_matches_are_those_of_torch_with_keypoints_taken_out_between_the_pieces(exported, checkpoint):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from relpose_ros.nodes.environment import dds_environment, free_domain
+from tools import document_nodes
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "nodes"
@@ -27,34 +27,24 @@ SHARED = {"camera_info", "/tf", "/tf_static"}
 """The pages of the other nodes name these in the row of `image`, without a type."""
 
 
-def load(path: Path):
-    """A module of tools/, which is no package."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_parameter_tables_are_those_of_the_nodes():
-    stale = load(ROOT / "tools" / "document_nodes.py").stale()
+    stale = document_nodes.stale()
     assert not stale, f"run `python tools/document_nodes.py`: {', '.join(p.name for p in stale)}"
 
 
 def test_a_page_that_is_not_as_the_node_is_stale(tmp_path):
-    tool = load(ROOT / "tools" / "document_nodes.py")
-    for name in tool.tables():
+    for name in document_nodes.tables():
         text = (DOCS / name).read_text()
         (tmp_path / name).write_text(text.replace("| `autostart` | bool |", "| `autostart` | int |"))
-    assert len(tool.stale(tmp_path)) == len(tool.tables())
-    for path, text in tool.stale(tmp_path).items():
+    assert len(document_nodes.stale(tmp_path)) == len(document_nodes.tables())
+    for path, text in document_nodes.stale(tmp_path).items():
         path.write_text(text)
-    assert not tool.stale(tmp_path)
+    assert not document_nodes.stale(tmp_path)
 
 
 def test_a_page_without_marks_is_an_error():
     with pytest.raises(ValueError, match="expected a line"):
-        load(ROOT / "tools" / "document_nodes.py").with_table("# a page\n", ())
+        document_nodes.with_table("# a page\n", ())
 
 
 @pytest.fixture(scope="module")

@@ -98,6 +98,14 @@ def make_probe(ros: Any) -> Iterator[Callable[..., Probe]]:
         probe.close()
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[dict[str, Any]]:
+    """What the tests of a file share: a `robot`, closed after the last of them, and its `process`."""
+    kept: dict[str, Any] = {}
+    yield kept
+    kept["robot"].close()
+
+
 @pytest.fixture
 def probe(ros: Any) -> Iterator[Probe]:
     """Talks to the node under test in a namespace of its own."""

@@ -21,14 +21,6 @@ from relpose_ros.nodes.messages import nanoseconds, time_message
 HOUR = 3_600_000_000_000
 
 
-@pytest.fixture(scope="module")
-def shared():
-    """The one node that the tests of this file share."""
-    kept = {}
-    yield kept
-    kept["robot"].close()
-
-
 @pytest.fixture
 def robot(shared, start_shared, make_probe, make_image, wait_for):
     """A robot, localized, on a node with simulated time; honest to the end, and the node well."""

@@ -15,14 +15,6 @@ from relpose_msgs.msg import LocalizationResult
 from tf2_msgs.msg import TFMessage
 
 
-@pytest.fixture(scope="module")
-def shared():
-    """The one node that the tests of this file share."""
-    kept = {}
-    yield kept
-    kept["robot"].close()
-
-
 @pytest.fixture
 def robot(shared, start_shared, make_probe, make_image, wait_for):
     """A robot whose node knows nothing of where its camera is; honest to the end, and the node well."""
