@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import robot_tables
+from benchmarks.deals import DEALS, deal_argument, dealt
 from benchmarks.report import describe_machine, machine
 from benchmarks.robot_runs import Results, measure
 from benchmarks.scenes import add_arguments
@@ -53,26 +54,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _measure_all(args: argparse.Namespace, folder: Path) -> tuple[list[Results], list[str]]:
     results: list[Results] = []
     failures = []
-    for source in _sources(args):
+    for place, deal, source in _sources(args):
         chosen = limited(source, args.references, args.limit)
         try:
             opened = fresh_map(chosen, folder / f"{source.name}.relmap")
             for profile in args.profiles:
-                results.append(measure(chosen, opened, profile, args.seeds))
+                found = measure(chosen, opened, profile, args.seeds)
+                results.append({**found, "place": place, "deal": deal})
                 print(f"<!-- {robot_tables.one_line(results[-1])} -->", flush=True)
         except RelposeError as error:
             failures.append(f"{source.name}: {error}")
     return results, failures
 
 
-def _sources(args: argparse.Namespace) -> Iterator[Source]:
+def _sources(args: argparse.Namespace) -> Iterator[tuple[str, str, Source]]:
+    """The place's name, how its images are dealt, and the images."""
     if not args.no_data:
-        yield from scenes(args.data, args.scene)
+        for source in scenes(args.data, args.scene):
+            yield from ((source.name, deal, dealt(source, deal)) for deal in args.deal)
     for world, seed in args.simulate:
         map_frames, query_frames = args.frames
-        yield simulate(
+        source = simulate(
             SimulationOptions(seed, world, map_frames=map_frames, query_frames=query_frames, depth=False)
         )
+        yield source.name, "given", source
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -92,6 +97,10 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--frames", type=int, nargs=2, default=[80, 60], metavar=("MAP", "QUERY"),
         help="images of each simulated drive (default: 80 60)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--deal", type=deal_argument, nargs="+", default=["given"], metavar="DEAL",
+        help=f"how a scene's images become references and queries: {', '.join(DEALS)} (default: given)",
     )  # fmt: skip
     parser.add_argument("--no-data", action="store_true", help="simulated worlds alone")
     return parser.parse_args(arguments)

@@ -176,10 +176,22 @@ def _rows(results: Sequence[Results]) -> Iterator[Row]:
     for result in results:
         yield from (Row(result["scene"], [result], tracked) for tracked in (False, True))
     for profile in dict.fromkeys(r["profile"] for r in results):
-        mine = [r for r in results if r["profile"] == profile]
-        for name, group in (("**all metric**", [r for r in mine if r["metric"]]), ("**all**", mine)):
-            if group:
-                yield from (Row(name, group, tracked) for tracked in (False, True))
+        for name, group in _pools([r for r in results if r["profile"] == profile]):
+            yield from (Row(f"**{name}**", group, tracked) for tracked in (False, True))
+
+
+def _pools(results: Sequence[Results]) -> Iterator[tuple[str, list[Results]]]:
+    """What is counted together: where images were dealt anew, each scene and each deal too."""
+    deals = dict.fromkeys(r["deal"] for r in results)
+    if len(deals) > 1:
+        for place in dict.fromkeys(r["place"] for r in results):
+            yield place, [r for r in results if r["place"] == place]
+        for deal in deals:
+            yield f"all {deal}", [r for r in results if r["deal"] == deal]
+    metric = [r for r in results if r["metric"]]
+    if metric:
+        yield "all metric", metric
+    yield "all", list(results)
 
 
 def _targets(rows: Sequence[Row]) -> str:

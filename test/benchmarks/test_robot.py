@@ -22,9 +22,10 @@ def figures(count, coverage, hardest=1.0, false=0):
     }  # fmt: skip
 
 
-def result(scene, single, tracked, kidnapped=(), metric=True):
+def result(scene, single, tracked, kidnapped=(), metric=True, deal="given"):
     return {
-        "scene": scene, "profile": "default", "metric": metric, "metre": 1.0, "single_frame": single,
+        "scene": scene if deal == "given" else f"{scene}_{deal}", "place": scene, "deal": deal,
+        "profile": "default", "metric": metric, "metre": 1.0, "single_frame": single,
         "with_odometry": tracked, "kidnapped": list(kidnapped),
     }  # fmt: skip
 
@@ -88,3 +89,13 @@ def test_a_kidnapping_is_tried_where_enough_frames_follow():
     found = robot(20).drive(1, kidnapped=True)
     assert found["kidnapping"]["after_frame"] == 10 and found["kidnapping"]["recovery_seconds"] is None
     assert robot(20).drive(1, kidnapped=False)["kidnapping"] is None
+
+
+def test_images_dealt_anew_are_pooled_by_place_and_by_deal(results):
+    assert "all given" not in robot_tables.table(results)
+    again = result("car", figures(10, 0.5), [figures(10, 0.5)] * 2, deal="swapped")
+    said = robot_tables.table([*results, again])
+    pooled = [line for line in said.splitlines() if line.startswith("| **car** | default | single | 50 |")]
+    assert len(pooled) == 1 and "| 90.0 (" in pooled[0]
+    assert "| **all given** | default | single | 160 |" in said
+    assert "| **all swapped** | default | odometry | 10 |" in said
