@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -73,8 +74,9 @@ class Arbiter:
     def decide(self, hypotheses: list[Hypothesis], otherwise: str) -> Localization:
         """The best hypothesis that stands up to judgement; `otherwise` is the reason when none came.
 
-        Where scene coordinates and another road both stand up, they must agree. Then the answer is the one
-        whose calibrated covariance is smaller: both are believed, and that one is known better. Regression
+        Where two of landmarks, relative poses and scene coordinates stand up, they must agree. Between scene
+        coordinates and another road the answer is then the one whose calibrated covariance is smaller: both
+        are believed, and that one is known better. Regression
         alone is heard where nobody else stands up and nobody is in doubt between places; refined, where no
         other road by matches stands up. Neither overrules one that does.
         """
@@ -95,7 +97,7 @@ class Arbiter:
                 reasons[0] if reasons else otherwise,
                 alternatives=self._alternatives(hypotheses),
             )
-        if len(opinions) == 2 and (contradiction := self._contradiction(*opinions)):
+        if contradiction := self._contradicted(opinions, accepted):
             return Localization(State.UNLOCALIZED, contradiction)
         if len(opinions) == 1 and (doubt := self._unsettled(opinions[0], hypotheses)):
             return Localization(State.UNLOCALIZED, doubt, alternatives=self._alternatives(hypotheses))
@@ -103,6 +105,13 @@ class Arbiter:
         taken = min(opinions, key=self._volume)
         taken = replace(taken, evidence=replace(taken.evidence, hinted_away=hinted))
         return self._doubted(self._accept(taken), accepted)
+
+    def _contradicted(self, opinions: list[Hypothesis], accepted: list[Hypothesis]) -> str | None:
+        """Why roads that measure and all stand up cannot all be right, or None."""
+        heard = {h.method for h in opinions}
+        beside = next((h for h in accepted if h.method not in {*heard, SCENE, *_TURN}), None)
+        pairs = itertools.combinations([*opinions, *([beside] if beside else [])], 2)
+        return next((words for pair in pairs if (words := self._contradiction(*pair))), None)
 
     def _unsettled(self, alone: Hypothesis, hypotheses: list[Hypothesis]) -> str | None:
         """Why the only one that stands up does not decide what landmarks cannot, or None."""

@@ -16,6 +16,7 @@ from relpose_ros.features.pruning import Judge
 from relpose_ros.geometry.covariance import rotate_covariance, safe_inverse
 from relpose_ros.geometry.epipolar import essential_matrix, nearest_point_to_lines, sampson_residual
 from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.localization.calibration import CHI2_6_QUANTILES
 from relpose_ros.localization.pairwise import RelativeOptions, RelativePose, estimate_relative_pose
 from relpose_ros.localization.query import Neighbour, Query
 from relpose_ros.maps.bundle import Map
@@ -26,7 +27,18 @@ Array = NDArray[np.float64]
 _AGREEING_ROTATION = np.deg2rad(8.0)
 _MIN_PARALLAX = np.deg2rad(4.0)
 _ROBUST_PX = 1.5
+"""Residuals above twice this are not inliers, whatever the noise."""
+_MIN_ROBUST_PX = 0.3
+_CAUCHY = 2.385 * 1.4826
+"""Times the median residual: where Cauchy's weights lose 5 % of efficiency (Holland and Welsch 1977)."""
+_FAR_OFF = CHI2_6_QUANTILES[0.95]
+"""Squared Mahalanobis distance at which a metric relative pose counts half."""
 _INDEPENDENT_MATCHES = 20
+_BOTH_AXES = 1.7456
+"""Median of a distance in the plane over that to a line, both of the same noise: sqrt(2 ln 2) / 0.6745.
+
+Calibration knows residuals of points, which are of the first kind.
+"""
 _METRIC_INFLATION = 20.0
 """Landmarks seen in one reference share its pose error, which their residuals do not show."""
 
@@ -91,7 +103,7 @@ class RelativeLocalizer:
         for _ in range(8):
             residual = self._residuals(query, poses, pose)
             jacobian = self._jacobian(query, poses, pose, residual)
-            weight = 1 / (1 + (residual / _ROBUST_PX) ** 2)
+            weight = 1 / (1 + (residual / _robust_px(residual)) ** 2)
             information, pull = self._metric_information(poses, pose)
             normal = (jacobian * weight[:, None]).T @ jacobian + information
             step = -safe_inverse(normal) @ (jacobian.T @ (weight * residual) + pull)
@@ -109,7 +121,7 @@ class RelativeLocalizer:
             inliers=int(inlier.sum()),
             matches=sum(p.matches for p in poses),
             spread=query.spread(query.ideal_pixels(np.concatenate([p.query_rays for p in poses])[inlier])),
-            residual_px=float(np.median(np.abs(residual[inlier]))),
+            residual_px=_BOTH_AXES * float(np.median(np.abs(residual[inlier]))),
             references=len(poses),
             depth=self._depth(poses, pose),
         )
@@ -131,16 +143,21 @@ class RelativeLocalizer:
         return safe_inverse(jacobian.T @ jacobian / (variance * shared) + information)
 
     def _metric_information(self, poses: list[RelativePose], at: Rigid) -> tuple[Array, Array]:
-        """Information (6, 6) of the metric relative poses, and its gradient (6,) at a pose."""
+        """Information (6, 6) of the metric relative poses, and its gradient (6,) at a pose.
+
+        Robust (Cauchy): a single reference whose landmarks or matches mislead must not outvote the others.
+        """
         information, gradient = np.zeros((6, 6)), np.zeros(6)
         for pose in poses:
             if not pose.scale_known:
                 continue
             reference = self.map.reference_poses[pose.index]
             covariance = rotate_covariance(pose.covariance, reference) * _METRIC_INFLATION
+            error = (reference @ pose.reference_from_camera).error_to(at)
             inverse = safe_inverse(covariance)
+            inverse /= 1 + error @ inverse @ error / _FAR_OFF
             information += inverse
-            gradient += inverse @ (reference @ pose.reference_from_camera).error_to(at)
+            gradient += inverse @ error
         return information, gradient
 
     def _sees_apart(self, poses: list[RelativePose], pose: Rigid) -> bool:
@@ -186,6 +203,12 @@ class RelativeLocalizer:
             twist[axis] = step
             columns.append((self._residuals(query, poses, at.perturbed(twist)) - residual) / step)
         return np.stack(columns, axis=1)
+
+
+def _robust_px(residual: Array) -> float:
+    """Residuals beyond this count little: it follows the noise, so that a few wrong matches cannot bend a
+    pose that hundreds fix to a tenth of a pixel."""
+    return float(np.clip(_CAUCHY * np.median(np.abs(residual)), _MIN_ROBUST_PX, _ROBUST_PX))
 
 
 def _agreeing(map_: Map, poses: list[RelativePose]) -> list[RelativePose]:

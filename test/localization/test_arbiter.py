@@ -106,6 +106,20 @@ def test_the_best_ones_objection_is_the_reason() -> None:
     assert "cover 1%" in answer.reason
 
 
+@pytest.mark.parametrize("inliers", [(40, 100), (14, 400)])
+def test_landmarks_and_relative_poses_that_both_stand_up_must_agree(inliers: tuple[int, int]) -> None:
+    by_landmarks, by_pairs = hypothesis(inliers=inliers[0]), hypothesis("relative", inliers=inliers[1])
+    assert decide(by_landmarks, by_pairs).has_pose
+    elsewhere = replace(by_pairs, map_from_camera=Rigid(np.eye(3), np.array([1.0, 2, 3.5])))
+    answer = decide(by_landmarks, elsewhere)
+    assert answer.state is State.UNLOCALIZED
+    assert answer.reason.startswith("ambiguous: ") and "speak for places 0.5 map units" in answer.reason
+    vague = hypothesis("relative", inliers=inliers[1], translation_sigma=0.2)
+    vague = replace(vague, map_from_camera=elsewhere.map_from_camera)
+    assert decide(by_landmarks, vague).has_pose, "half a unit is within four of its deviations"
+    assert decide(by_landmarks, replace(elsewhere, evidence=replace(GOOD, inliers=35))).has_pose, "chance"
+
+
 def test_confidence_is_low_where_support_is() -> None:
     values = [decide(hypothesis(inliers=n)).confidence for n in (12, 15, 20, 40, 100)]
     assert values == sorted(values) and values[0] == pytest.approx(0.5) and values[-1] > 0.99

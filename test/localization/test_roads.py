@@ -12,7 +12,9 @@ from relpose_ros.geometry.covariance import nees
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.localization.circumstances import view_change
 from relpose_ros.localization.localizer import Localizer
+from relpose_ros.localization.pairwise import RelativePose
 from relpose_ros.localization.query import Query
+from relpose_ros.localization.relative import RelativeLocalizer
 from relpose_ros.maps.bundle import Map
 from relpose_ros.maps.landmarks import Reference
 from relpose_ros.types import State
@@ -230,3 +232,50 @@ def test_view_change_of_a_query_grows_as_it_leaves_the_references(hall: Map, poi
         )
         changes.append(found[0].evidence.view_change)
     assert changes == sorted(changes) and changes[0] < 0.01 < changes[2]
+
+
+def relative_road(hall: Map, world: Any, monkeypatch: pytest.MonkeyPatch, mislead: Any) -> tuple[Any, Rigid]:
+    """The pose by relative poses of which `mislead` has spoilt some, and the truth."""
+    pose = query_pose(world, 1)
+    features = world.features(pose)
+    localizer, query = Localizer(hall), Query.of(features, world.camera)
+    road = RelativeLocalizer(hall)
+    poses = road.relative_poses(query, localizer.retrieve(localizer.describe(features)))
+    assert len(poses) > 2 and all(p.scale_known for p in poses)
+    monkeypatch.setattr(road, "relative_poses", lambda *_: mislead(poses))
+    (found,) = road.hypotheses(query, [])
+    return found, pose
+
+
+def test_a_reference_with_a_wrong_length_does_not_outvote_the_others(
+    hall: Map, point_world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wrong landmarks gave it a wrong translation, of which it is sure."""
+
+    def mislead(poses: list[RelativePose]) -> list[RelativePose]:
+        moved = poses[-1].reference_from_camera
+        moved = Rigid(moved.rotation, -1.5 * moved.translation)
+        return [
+            *poses[:-1],
+            replace(poses[-1], reference_from_camera=moved, covariance=1e-7 * np.eye(6)),
+        ]
+
+    found, truth = relative_road(hall, point_world, monkeypatch, mislead)
+    assert_close(found.map_from_camera, truth)
+
+
+def test_a_few_wrong_matches_do_not_bend_a_pose(
+    hall: Map, point_world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve of one reference, all 6 px off to one side."""
+
+    def mislead(poses: list[RelativePose]) -> list[RelativePose]:
+        rays = poses[-1].query_rays.copy()
+        rays[:12] += 6 / point_world.camera.focal
+        return [*poses[:-1], replace(poses[-1], query_rays=rays)]
+
+    right, _ = relative_road(hall, point_world, monkeypatch, lambda poses: poses)
+    found, _ = relative_road(hall, point_world, monkeypatch, mislead)
+    distance, angle = found.map_from_camera.distance_to(right.map_from_camera)
+    assert distance < 0.0007 and np.rad2deg(angle) < 0.006
+    assert found.evidence.inliers == right.evidence.inliers - 12
