@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from benchmarks import scene_tables
 from benchmarks.report import describe_machine, machine, markdown, number
+from benchmarks.sources import fresh_map, is_of
 from relpose_ros.datasets.base import PosedImage, Source
 from relpose_ros.datasets.open import open_source
 from relpose_ros.evaluation.consistency import Share
@@ -35,7 +36,7 @@ from relpose_ros.localization.calibration import Calibration
 from relpose_ros.localization.circumstances import with_circumstances
 from relpose_ros.localization.graph_road import GraphRoad, open_regressor
 from relpose_ros.localization.localizer import Localizer
-from relpose_ros.localization.mapping import attach_network, build_map
+from relpose_ros.localization.mapping import attach_network
 from relpose_ros.localization.options import options_for
 from relpose_ros.localization.query import Neighbour, Query
 from relpose_ros.localization.relative import RelativeLocalizer
@@ -150,9 +151,8 @@ def false_poses(results: Sequence[Results]) -> str:
 def prepared(source: Source, checkpoint: Path, folder: Path) -> Map:
     """The map of a source with the network attached, made unless it is there."""
     plain_map, attached = folder / f"{source.name}.relmap", folder / f"{source.name}.gnn.relmap"
-    if not plain_map.exists():
-        build_map(source, plain_map)
-    if not attached.exists():
+    fresh_map(source, plain_map)
+    if not attached.exists() or not is_of(Map.open(attached), source):
         attach_network(plain_map, [source], checkpoint, attached)
     return Map.open(attached)
 

@@ -11,9 +11,10 @@ import numpy as np
 from relpose_ros.datasets.base import PosedImage, Source
 from relpose_ros.datasets.image_files import IMAGE_SUFFIXES, ImageFile, read_image
 from relpose_ros.datasets.open import detect_format, open_source
-from relpose_ros.errors import DatasetError
+from relpose_ros.errors import DatasetError, MapError
 from relpose_ros.evaluation.evaluate import spaced
 from relpose_ros.geometry.cameras import Camera
+from relpose_ros.localization.map_images import images_of
 from relpose_ros.localization.mapping import build_map
 from relpose_ros.maps.bundle import Map
 
@@ -62,10 +63,29 @@ def limited(source: Source, references: int | None, queries: int | None) -> Sour
 
 
 def fresh_map(source: Source, path: Path) -> Map:
-    """Build the map of a source at `path`, unless it is there already, and open it."""
-    if not path.exists():
-        build_map(source, path)
+    """The map of a source at `path`: what lies there if it is of these very references, else built."""
+    if path.exists():
+        kept = Map.open(path)
+        if is_of(kept, source):
+            return kept
+        print(f"<!-- {path}: of other references than {source.name}; it is built again -->", flush=True)
+    build_map(source, path)
     return Map.open(path)
+
+
+def is_of(map_: Map, source: Source) -> bool:
+    """Whether a map was built of a source's references: as many, of these names, where they stand.
+
+    It does not tell with which options, nor by which version of this software.
+    """
+    left_out = map_.provenance.get("left_out", {})
+    if len(map_) != sum(image.name not in left_out for image in source.references):
+        return False
+    try:
+        images_of(map_, [source])
+    except MapError:
+        return False
+    return True
 
 
 def _folders(folder: Path) -> list[Path]:

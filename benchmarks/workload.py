@@ -59,8 +59,10 @@ class Workload:
 
     @cached_property
     def candidates(self) -> NDArray[np.intp]:
-        """Landmarks that the retrieved references see."""
+        """Landmarks that the retrieved references see. Raises SystemExit if none is retrieved."""
         neighbours = self.localizer.retrieve(self.localizer.describe(self.features))
+        if not neighbours:
+            raise self._hopeless()
         return np.unique(np.concatenate([self.map.visible[n.index] for n in neighbours]))
 
     @cached_property
@@ -86,11 +88,16 @@ class Workload:
 
     @cached_property
     def solved(self) -> RobustPose:
-        """The robust solver's pose of `frame`."""
+        """The robust solver's pose of `frame`. Raises SystemExit if there is none."""
         found = absolute_pose(self.seen.rays, self.seen.points, self.seen.focal, self.ransac)
         if found is None:
-            raise SystemExit(f"{self.name}: the middle query cannot be localized; take another --source")
+            raise self._hopeless()
         return found
+
+    def _hopeless(self) -> SystemExit:
+        return SystemExit(
+            f"{self.name}: the middle query cannot be localized; take another --source, or more --references"
+        )
 
 
 def make_workload(source: Path | None, references: int, queries: int, folder: Path) -> Workload:

@@ -12,10 +12,15 @@ from numpy.typing import NDArray
 
 from relpose_ros.errors import CameraError, ImageError
 from relpose_ros.geometry.cameras import Camera
+from relpose_ros.geometry.rig import Mounts
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.images import decode_image, read_bytes
 
 Array = NDArray[np.float64]
+
+MOUNT_SIGMA = (0.005, 0.0035)
+"""Standard deviations of a mount that nobody states: 5 mm on each axis, 0.0035 rad (0.2 deg) about each. That
+is a rig calibrated with a target; mounts from a drawing are worse."""
 
 
 class State(StrEnum):
@@ -89,12 +94,16 @@ class RigFrame:
 
     `base_from_camera` (C,) is batched, one mount a frame, in any frame that is fixed to the cameras (OpenCV
     axes on the camera's side). Stamps may differ by `tolerance` seconds: the base is taken to stand still
-    between them. Raises CameraError for mounts that are not, ImageError for stamps further apart.
+    between them. `mount_sigma` (C, 2): standard deviations of each mount, of the position on each axis (m)
+    and of the rotation about each (rad), which go into the covariance of the base. None: `MOUNT_SIGMA`, but 0
+    of the first camera, which says where the base is. Raises CameraError for mounts that are none,
+    ImageError for stamps further apart.
     """
 
     frames: tuple[Frame, ...]
     base_from_camera: Rigid
     tolerance: float = 0.01
+    mount_sigma: Array | None = None
 
     def __post_init__(self) -> None:
         count, mounts = len(self.frames), self.base_from_camera
@@ -107,6 +116,7 @@ class RigFrame:
         right = np.isfinite(mounts.matrix).all() and np.allclose(turned, np.eye(3), atol=1e-6)
         if not right or (np.linalg.det(mounts.rotation) < 0).any():
             raise CameraError("a rig: expected finite mounts whose rotations are rotation matrices")
+        object.__setattr__(self, "mount_sigma", _checked_sigma(self.mount_sigma, count))
         apart = float(np.ptp([frame.stamp for frame in self.frames]))
         # Seconds since 1970 in float64 are known to 0.24 microseconds.
         if not apart <= self.tolerance + 1e-6:
@@ -114,6 +124,12 @@ class RigFrame:
                 f"a rig: its images were taken {apart:.3g} s apart, the tolerance is "
                 f"{self.tolerance:g} s; give images of one moment, or a larger `tolerance`"
             )
+
+    @property
+    def mounts(self) -> Mounts:
+        """With their standard deviations."""
+        assert self.mount_sigma is not None  # since __post_init__
+        return Mounts(self.base_from_camera, self.mount_sigma)
 
     @property
     def stamp(self) -> float:
@@ -124,6 +140,18 @@ class RigFrame:
     def names(self) -> tuple[str, ...]:
         """What the frames are called: their sources, `camera N` for one that has none."""
         return tuple(frame.source or f"camera {i}" for i, frame in enumerate(self.frames))
+
+
+def _checked_sigma(sigma: Array | None, count: int) -> Array:
+    if sigma is None:
+        return np.array([(0.0, 0.0), *[MOUNT_SIGMA] * (count - 1)])
+    found = np.asarray(sigma, float)
+    if found.shape != (count, 2) or not np.isfinite(found).all() or (found < 0).any():
+        raise CameraError(
+            f"a rig: expected standard deviations of each mount, metres and radians, ({count}, 2) numbers of "
+            f"0 or more, got {np.array2string(found, threshold=12)}"
+        )
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +198,10 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class Hypothesis:
-    """One guess of where the camera is, from one road. `covariance` is raw, not calibrated."""
+    """One guess of where the camera is, from one road. `covariance` is raw, not calibrated.
+
+    `mount_covariance` (6, 6): what errors of a rig's mounts add to the calibrated one; None: nothing.
+    """
 
     map_from_camera: Rigid
     covariance: Array
@@ -178,6 +209,7 @@ class Hypothesis:
     method: str
     references: tuple[str, ...] = ()
     matches: Matches | None = None
+    mount_covariance: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,13 +229,14 @@ class CameraShare:
     """What one camera of a rig gave to its answer.
 
     `source` names its frame; `inliers` of its matches agree with the pose; `remark` says in words why it
-    gave nothing, or that it disagrees with the others; `matches` of this camera's image.
+    gave nothing, or that it `disagrees` with the others; `matches` of this camera's image.
     """
 
     source: str
     inliers: int = 0
     remark: str = ""
     matches: Matches | None = None
+    disagrees: bool = False
 
 
 @dataclass(frozen=True, eq=False)

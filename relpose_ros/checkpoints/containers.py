@@ -72,7 +72,7 @@ def read_hdf5(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     try:
         with h5py.File(path, "r") as file:
-            own = [name for name in file if _is_own_array(file, name)]
+            own = [name for name in file if is_own_array(file, name)]
             if any(file[name].nbytes > INFLATION * path.stat().st_size for name in own):
                 raise CheckpointError(
                     f"{path}: refused: an array in it is more than {INFLATION} times as large as the file"
@@ -89,7 +89,7 @@ def read_hdf5(path: str | Path) -> dict[str, Tensor]:
     return {name: torch.from_numpy(value) for name, value in numeric.items()}
 
 
-def _is_own_array(file: Any, name: str) -> bool:
+def is_own_array(file: Any, name: str) -> bool:
     """Whether `name` is an array whose numbers lie in the file itself: links, virtual and external data sets
     lead out of it, to whatever the user may read."""
     import h5py

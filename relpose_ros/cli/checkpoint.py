@@ -35,7 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "checkpoint",
         help="import, fetch and look into weights of networks",
-        description="Weights of networks: safetensors files with a header that says what they are. "
+        description="Weights of networks: safetensors files with a header that says what they are.\n"
         "Published files are read as data; nothing in them is ever executed.",
         examples=EXAMPLES,
     )
@@ -58,7 +58,7 @@ def add_parser(subparsers: Subparsers) -> None:
         actions.add_parser(
             "calibrate",
             help="learn how far a scene's network is off",
-            description="Localize posed images that the network was not trained on, fit its covariance and "
+            description="Localize posed images that the network was not trained on, fit its covariance and\n"
             "the support that rules out chance to what comes out, and write both into the checkpoint.",
         )
     )
@@ -93,8 +93,8 @@ def _add_import(parser: CommandParser) -> None:
 
 def _add_export(parser: CommandParser) -> None:
     parser.description = (
-        "Make ONNX files of the iterations of a matcher (imp.*), in the cache ($XDG_CACHE_HOME/relpose). "
-        "From then on the localizer takes ONNX Runtime for them, which is faster on a CPU. Other networks "
+        "Make ONNX files of the iterations of a matcher (imp.*), in the cache ($XDG_CACHE_HOME/relpose).\n"
+        "From then on the localizer takes ONNX Runtime for them, which is faster on a CPU. Other networks\n"
         "need no such command: theirs are made when they are first used."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a .safetensors checkpoint of imp.*")

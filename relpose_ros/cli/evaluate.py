@@ -82,9 +82,13 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar("localizing") as progress:
         records = answers(localizer, source, outside=outside, progress=progress, limit=args.limit)
     results = write_evaluation(records, args.out, facts, source=source, command=command_line())
-    said = f"{format_table(results)}\n\nreport: {args.out / 'report.html'}"
+    if not args.json:  # at once: a kidnapping may yet be refused, and this took minutes
+        print(f"{format_table(results)}\n\nreport: {args.out / 'report.html'}", flush=True)
     if args.odometry is not None:
         found, table = evaluate_with_odometry(args, records, facts, source)
-        results, said = {**results, "tracking": found}, f"{said}\n\n{table}"
-    print(json.dumps(results) if args.json else said)
+        results = {**results, "tracking": found}
+        if not args.json:
+            print(f"\n{table}")
+    if args.json:
+        print(json.dumps(results))
     return 0

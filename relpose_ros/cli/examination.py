@@ -50,6 +50,7 @@ REQUIRED = (
     Piece("rich", "rich", "progress bars"),
     Piece("matplotlib", "matplotlib", "plots of the report"),
     Piece("rosbags", "rosbags", "reading and writing bags"),
+    Piece("threadpoolctl", "threadpoolctl", "one thread where more would only wait for each other"),
 )
 
 ROS = (

@@ -119,7 +119,7 @@ def make_camera(words: Sequence[str]) -> Camera:
 
 
 def add_map_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--map`, `--scene`, `--profile`, `--pruner`, `--matcher`, `--retrieval`, `--relative-checkpoint`."""
+    """`--map`, `--scene`, `--profile`, `--pruner`, `--matcher` and its numbers, `--retrieval` and so on."""
     parser.add_argument(
         "--map", type=Path, metavar="MAP", help="a map made by `relpose map build` (not needed with --scene)"
     )
@@ -134,6 +134,13 @@ def add_map_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive,
         metavar="N",
         help="of the matcher: few for tracking, all for relocalization (default: fast 4, other profiles all)",
+    )
+    parser.add_argument(
+        "--matcher-backend",
+        choices=("auto", "onnxruntime", "torch"),
+        default="auto",
+        help="what does them: ONNX Runtime (its files are made the first time), torch, or auto: ONNX Runtime "
+        "where `relpose checkpoint export` has made the files (default)",
     )
     parser.add_argument("--retrieval", type=Path, metavar="FILE", help=RETRIEVAL_HELP)
     parser.add_argument("--relative-checkpoint", type=Path, metavar="FILE", help=RELATIVE_HELP)
@@ -157,6 +164,7 @@ def open_localizer(args: argparse.Namespace) -> tuple[Map | SceneAlone, Localize
     from relpose_ros.localization.parts import with_relative
 
     changes = {name: getattr(args, name) for name in ("pruner", "matcher", "scene", "retrieval")}
+    changes["matcher_backend"] = args.matcher_backend
     if args.matcher_iterations is not None:
         changes["matcher_iterations"] = args.matcher_iterations
     options = with_relative(options_for(args.profile, **changes), args.relative_checkpoint)

@@ -39,6 +39,10 @@ relative to it:
       stamp: 12.5           # optional: seconds
     left: ...
   tolerance: 0.01           # optional: seconds that stamps may differ
+  mount_sigma: [0.005, 0.0035]
+                            # optional: standard deviations of the mounts, metres and radians (these are
+                            # the default), of all but the first, which says where the base is; or of
+                            # one camera, beside its image
 
 With --hint, somebody knows about where the camera (of --rig: the base) is. References round there are asked
 too, and of places that look alike the one that fits is taken; what stands by the hint alone is "degraded".
@@ -166,8 +170,8 @@ def _answer_each(
         try:
             found = answer(path)
         except of_one as error:
-            name = "" if str(error).startswith(f"{Path(path)}:") else f"{path}: "
-            print(f"relpose: error: {name}{error}", file=sys.stderr)
+            why = str(error).removeprefix(f"{Path(path)}: ").removeprefix(f"{Path(path).name}: ")
+            print(f"relpose: error: {path}: {why}", file=sys.stderr)
             status = 2
             continue
         print(json.dumps(found.to_json()) if as_json else describe(found, metric), flush=True)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class CommandParser(argparse.ArgumentParser):
     """argparse with examples kept as written, `-1e-3` read as a number, and optional intermixing.
 
+    What a command does not know is refused with the usage of that command, not of `relpose`.
+
     With `intermixed = True` positional arguments may stand before, between and after the options
     (only for commands without sub-commands). `examples` is printed at the end of the help.
     """
@@ -37,10 +39,14 @@ class CommandParser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """As argparse does, or intermixed. The sub-command action of the parent calls this."""
-        if not self.intermixed or self._parsing:
+        if self._parsing:
             return super().parse_known_args(args, namespace)
         self._parsing = True
         try:
-            return self.parse_known_intermixed_args(args, namespace)
+            parse = self.parse_known_intermixed_args if self.intermixed else super().parse_known_args
+            found, unknown = parse(args, namespace)
         finally:
             self._parsing = False
+        if unknown and self._subparsers is None:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown

@@ -49,7 +49,7 @@ def camera_poses(bag: BagFile, request: PoseRequest) -> PoseAt:
     topic = request.pose_topic
     if topic is None and _tf_world(tree, request):
         topic = "/tf"
-    topic = topic or _only_pose_topic(bag)
+    topic = topic or _only_pose_topic(bag, tree, request.camera_frame)
     if bag.types.get(topic) == TF_TYPE or topic in ("tf", "/tf"):
         return _from_tf(bag, tree, request)
     if bag.types.get(topic) not in POSE_TYPES:
@@ -100,14 +100,25 @@ def _from_tf(bag: BagFile, tree: FrameTree, request: PoseRequest) -> PoseAt:
     return lambda stamp: tree.lookup(world, request.camera_frame, stamp)
 
 
-def _only_pose_topic(bag: BagFile) -> str:
+def _only_pose_topic(bag: BagFile, tree: FrameTree, camera_frame: str) -> str:
     topics = [t for t in bag.topics(*POSE_TYPES) if not t.endswith(COMMANDS)]
     if len(topics) == 1:
         return topics[0]
     found = "no pose topic" if not topics else f"{len(topics)} pose topics ({', '.join(topics)})"
     raise DatasetError(
         f"{bag.path}: expected TF from a world frame to the camera, or one pose topic; found {found}. "
-        f"Pass pose_topic. The bag has\n{bag.describe()}"
+        f"{_what_tf_lacks(bag, tree, camera_frame)}Pass pose_topic. The bag has\n{bag.describe()}"
+    )
+
+
+def _what_tf_lacks(bag: BagFile, tree: FrameTree, camera_frame: str) -> str:
+    """Empty without any TF."""
+    if not bag.topics(TF_TYPE):
+        return ""
+    chain = " -> ".join(tree.chain(camera_frame))
+    return (
+        f"From the camera upwards TF knows {chain}, which moves in no world frame: record both /tf and "
+        "/tf_static (mount='x y z qx qy qz qw' stands in for the camera's mount). "
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from relpose_ros.datasets.yaml_files import parse_yaml, shown
 from relpose_ros.errors import CameraError
 from relpose_ros.geometry.camera_info import camera_from_calibration
 from relpose_ros.geometry.cameras import Camera
@@ -46,7 +47,8 @@ def read_camera(path: str | Path) -> Camera:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise CameraError(f"{path}: cannot read the camera file ({error})") from error
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise CameraError(f"{path}: cannot read the camera file ({why})") from error
     try:
         return _parse(text)
     except CameraError as error:
@@ -111,18 +113,16 @@ def _parse(text: str) -> Camera:
 
 
 def _load_yaml(text: str) -> Mapping[str, Any]:
-    import yaml
-
     # camera_calibration of ROS 1 wrote OpenCV's header, which YAML readers refuse.
     text = text.removeprefix("%YAML:1.0").replace("!!opencv-matrix", "")
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise CameraError(f"not YAML: {' '.join(str(error).split())}") from error
+        content = parse_yaml(text)
+    except ValueError as error:
+        raise CameraError(str(error)) from error
     if content is None:
         return {}
     if not isinstance(content, Mapping):
-        raise CameraError(f"expected a YAML mapping or one line {NUMBERS}, got {str(content)[:80]!r}")
+        raise CameraError(f"expected a YAML mapping or one line {NUMBERS}, got {shown(content)}")
     return content
 
 

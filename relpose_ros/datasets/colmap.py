@@ -105,7 +105,10 @@ class ColmapBytes:
     """A little-endian reader that says where a file ends too early."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.data, self.at = path, path.read_bytes(), 0
+        try:
+            self.path, self.data, self.at = path, path.read_bytes(), 0
+        except OSError as error:
+            raise DatasetError(f"{path}: cannot read this file ({error.strerror})") from error
 
     def take(self, form: str) -> tuple[float, ...]:
         size = struct.calcsize(f"<{form}")

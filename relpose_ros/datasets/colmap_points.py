@@ -14,6 +14,8 @@ from relpose_ros.errors import DatasetError
 Array = NDArray[np.float64]
 Ids = NDArray[np.int64]
 
+_LARGEST = np.iinfo(np.int64).max
+
 SIGHTING = np.dtype([("x", "<f8"), ("y", "<f8"), ("point", "<i8")])
 
 
@@ -33,15 +35,17 @@ def colmap_points(path: Path) -> dict[str, Array]:
 
 def _chosen(points: tuple[Ids, Array], ids: Ids, place: str) -> Array:
     wanted = np.unique(ids[ids >= 0])
-    at = np.searchsorted(points[0], wanted)
-    if not np.array_equal(points[0][np.minimum(at, len(points[0]) - 1)] if len(at) else wanted, wanted):
+    if not np.isin(wanted, points[0]).all():
         raise DatasetError(f"{place} sees a point that points3D has not; copy the model again")
-    return points[1][at] if len(at) else np.zeros((0, 3))
+    return points[1][np.searchsorted(points[0], wanted)]
 
 
-def _sorted(ids: list[int], points: list[tuple[float, ...]]) -> tuple[Ids, Array]:
+def _sorted(path: Path, ids: list[int], points: list[tuple[float, ...]]) -> tuple[Ids, Array]:
+    placed = np.array(points, float).reshape(-1, 3)
+    if not np.isfinite(placed).all() or not all(0 <= identity <= _LARGEST for identity in ids):
+        raise DatasetError(f"{path}: expected finite points with numbers from 0 on; copy the model again")
     order = np.argsort(np.array(ids, np.int64))
-    return np.array(ids, np.int64)[order], np.array(points, float).reshape(-1, 3)[order]
+    return np.array(ids, np.int64)[order], placed[order]
 
 
 def _binary_points(path: Path) -> tuple[Ids, Array]:
@@ -53,7 +57,7 @@ def _binary_points(path: Path) -> tuple[Ids, Array]:
         file.skip(8 * file.count(8))
         ids.append(int(identity))
         points.append(tuple(point))
-    return _sorted(ids, points)
+    return _sorted(path, ids, points)
 
 
 def _binary_sightings(path: Path) -> dict[str, Ids]:
@@ -75,7 +79,7 @@ def _text_points(path: Path) -> tuple[Ids, Array]:
             raise DatasetError(f"{row.place}: expected POINT3D_ID X Y Z R G B ERROR TRACK[]")
         ids.append(int(row.numbers(0, 1)[0]))
         points.append(tuple(row.numbers(1, 4)))
-    return _sorted(ids, points)
+    return _sorted(path, ids, points)
 
 
 def _text_sightings(path: Path) -> dict[str, Ids]:

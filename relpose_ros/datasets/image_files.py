@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from relpose_ros.errors import ImageError
 from relpose_ros.geometry.cameras import Camera
-from relpose_ros.images import decode_image, imdecode, read_bytes, refuse_truncated
+from relpose_ros.images import decode_image, imdecode, read_bytes, refuse_truncated, size_of
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -22,15 +22,21 @@ def read_image(path: Path, camera: Camera | None = None) -> NDArray[np.uint8]:
 
     Raises ImageError if it is missing, empty, broken, or of another size.
     """
-    image = decode_image(read_bytes(path), str(path))
-    height, width = image.shape[:2]
-    if camera is not None and (width, height) != (camera.width, camera.height):
-        raise ImageError(
-            f"{path}: expected {camera.width}x{camera.height} pixels as its camera says, "
-            f"got {width}x{height}; "
-            "give the calibration of this image size"
-        )
+    data = read_bytes(path)
+    if camera is not None:  # before it is decoded: a header may claim anything
+        _refuse_other_size(size_of(data, str(path)), camera, path)
+    image = decode_image(data, str(path))
+    if camera is not None:
+        _refuse_other_size((image.shape[1], image.shape[0]), camera, path)
     return image
+
+
+def _refuse_other_size(size: tuple[int, int], camera: Camera, path: Path) -> None:
+    if size != (camera.width, camera.height):
+        raise ImageError(
+            f"{path}: expected {camera.width}x{camera.height} pixels as its camera says, got "
+            f"{size[0]}x{size[1]}; give the calibration of this image size"
+        )
 
 
 def read_depth(path: Path, units_per_metre: float = 1000.0, invalid: int = 0) -> NDArray[np.float32]:
@@ -39,7 +45,7 @@ def read_depth(path: Path, units_per_metre: float = 1000.0, invalid: int = 0) ->
 
     data = read_bytes(path)
     refuse_truncated(data, str(path))
-    raw = imdecode(data, cv2.IMREAD_UNCHANGED)
+    raw = imdecode(data, cv2.IMREAD_UNCHANGED, str(path))
     if raw is None or raw.ndim != 2 or raw.dtype != np.uint16:
         came = "nothing that decodes" if raw is None else f"{raw.dtype} {raw.shape}"
         raise ImageError(f"{path}: expected a one-channel 16-bit depth image, got {came}")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relpose_ros.errors import ImageError
-from relpose_ros.images import decode_image
+from relpose_ros.images import decode_image, size_of
 
 LAYOUTS: dict[str, tuple[int, int, str]] = {
     "mono8": (1, 1, ""),
@@ -47,13 +47,28 @@ def image_from_message(message: Any, name: str) -> NDArray[np.uint8]:
 
     Raises ImageError, naming `name`, for an unknown encoding, depth, or sizes that do not agree.
     """
-    if not hasattr(message, "encoding"):
-        if "compresseddepth" in str(message.format).lower().replace(" ", ""):
-            raise ImageError(
-                f"{name}: format {message.format!r} is a depth image; choose the colour or grey topic"
-            )
-        return decode_image(bytes(message.data), name)
-    return _raw(message, name)
+    if hasattr(message, "encoding"):
+        return _raw(message, name)
+    _refuse_depth(message, name)
+    return decode_image(bytes(message.data), name)
+
+
+def size_from_message(message: Any, name: str) -> tuple[int, int]:
+    """Width and height that a message claims, a compressed one by its header; nothing is decoded.
+
+    Raises ImageError, naming `name`, for compressed bytes that are no image, or of more than `MAX_PIXELS`.
+    """
+    if hasattr(message, "encoding"):
+        return int(message.width), int(message.height)
+    _refuse_depth(message, name)
+    return size_of(bytes(message.data), name)
+
+
+def _refuse_depth(message: Any, name: str) -> None:
+    if "compresseddepth" in str(message.format).lower().replace(" ", ""):
+        raise ImageError(
+            f"{name}: format {message.format!r} is a depth image; choose the colour or grey topic"
+        )
 
 
 def _raw(message: Any, name: str) -> NDArray[np.uint8]:

@@ -30,8 +30,9 @@ def nvm_points(path: Path) -> dict[str, Array]:
     seen: list[list[int]] = [[] for _ in names]
     points = np.zeros((len(rows), 3))
     for k, row in enumerate(rows):
+        images = _images(row)
         points[k] = row.numbers(0, 3)
-        for image in _images(row):
+        for image in images:
             if not 0 <= image < len(names):
                 raise DatasetError(f"{row.place}: expected one of {len(names)} images, got number {image}")
             seen[image].append(k)

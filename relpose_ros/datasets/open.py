@@ -6,6 +6,7 @@ import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,13 @@ FORMATS: dict[str, Format] = {
 }
 """Format name -> how to open it, in the order in which they are tried."""
 
+KINDS: dict[str, tuple[type, str]] = {
+    "int": (Integral, "a whole number"),
+    "float": (Real, "a number"),
+    "bool": (bool, "true or false"),
+}
+"""Annotations of options -> what they take, in code and in words."""
+
 
 def open_source(path: str | Path, *, format: str | None = None, **options: Any) -> Source:  # noqa: A002
     """Open a posed-image source; the format is recognised by its files unless `format` names it.
@@ -75,6 +83,7 @@ def open_source(path: str | Path, *, format: str | None = None, **options: Any) 
     opener = FORMATS[name].open_function()
     given = {key: value for key, value in options.items() if value is not None}
     _refuse_unknown(given, opener, name)
+    _refuse_other_kinds(given, opener)
     return opener(path, **given)
 
 
@@ -83,6 +92,8 @@ def detect_format(path: Path) -> str:
     for name, layout in FORMATS.items():
         if layout.recognises(path):
             return name
+    if path.suffix == ".relmap":
+        raise DatasetError(f"{path}: a map, where posed images were expected; `--map` takes the map")
     layouts = "\n".join(f"  {name}: {layout.layout}" for name, layout in FORMATS.items())
     raise DatasetError(f"{path}: not a posed-image source that I recognise; expected one of\n{layouts}")
 
@@ -93,3 +104,12 @@ def _refuse_unknown(options: dict[str, Any], opener: Callable[..., Source], name
     if unknown:
         takes = ", ".join(allowed) or "none"
         raise ConfigurationError(f"format {name!r} has no option {unknown[0]!r}; its options: {takes}")
+
+
+def _refuse_other_kinds(options: dict[str, Any], opener: Callable[..., Source]) -> None:
+    """A word where the opener says int, float or bool (a command line has words alone)."""
+    parameters = inspect.signature(opener).parameters
+    for key, value in options.items():
+        kind, words = KINDS.get(str(parameters[key].annotation).removesuffix(" | None"), (object, ""))
+        if not isinstance(value, kind):
+            raise ConfigurationError(f"{key}: expected {words}, got {value!r}")

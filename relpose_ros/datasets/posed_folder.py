@@ -23,6 +23,7 @@ from relpose_ros.datasets.base import Domain, PosedImage, Source, Split
 from relpose_ros.datasets.camera_files import camera_from_numbers, read_camera
 from relpose_ros.datasets.image_files import ImageFile, depth_loader
 from relpose_ros.datasets.text_files import Row, add_unique, read_text, rows, safe_name
+from relpose_ros.datasets.yaml_files import parse_yaml, shown
 from relpose_ros.errors import CameraError, DatasetError
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
@@ -88,20 +89,18 @@ def read_source_notes(path: Path) -> SourceNotes:
     content = _read_source_yaml(path / "source.yaml")
     domain = content.get("domain", "real")
     if domain not in get_args(Domain):
-        raise DatasetError(f"{path / 'source.yaml'}: domain: expected real or simulated, got {domain!r}")
+        raise DatasetError(f"{path / 'source.yaml'}: domain: expected real or simulated, got {shown(domain)}")
     return SourceNotes(bool(content.get("metric", metric)), str(content.get("licence", licence)), domain)
 
 
 def _read_source_yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
     try:
-        content = yaml.safe_load(read_text(path)) or {}
-    except yaml.YAMLError as error:
-        raise DatasetError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+        content = parse_yaml(read_text(path)) or {}
+    except ValueError as error:
+        raise DatasetError(f"{path}: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("metric", True), bool):
         raise DatasetError(
-            f"{path}: expected a mapping like {{metric: true, licence: text}}, got {content!r}"
+            f"{path}: expected a mapping like {{metric: true, licence: text}}, got {shown(content)}"
         )
     return content
 

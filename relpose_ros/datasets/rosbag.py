@@ -21,7 +21,7 @@ from relpose_ros.datasets.bag_poses import (
 )
 from relpose_ros.datasets.bag_writer import LICENCE_KEY, METRIC_KEY
 from relpose_ros.datasets.base import PosedImage, Source, Split
-from relpose_ros.datasets.image_messages import image_from_message
+from relpose_ros.datasets.image_messages import image_from_message, size_from_message
 from relpose_ros.datasets.keyframes import keyframes
 from relpose_ros.errors import ConfigurationError, DatasetError, ImageError
 from relpose_ros.geometry.cameras import Camera
@@ -132,14 +132,14 @@ class _BagImage:
 
     def __call__(self) -> NDArray[np.uint8]:
         place = f"{self.bag.path} {self.topic} at {self.stamp.header / 1e9:.6f} s"
-        image = image_from_message(self.bag.message(self.topic, self.stamp), place)
-        height, width = image.shape[:2]
+        message = self.bag.message(self.topic, self.stamp)
+        width, height = size_from_message(message, place)
         if (width, height) != (self.camera.width, self.camera.height):
             raise ImageError(
                 f"{place}: the image is {width}x{height}, CameraInfo says "
                 f"{self.camera.width}x{self.camera.height}; pass camera=<camera file> of this image size"
             )
-        return image
+        return image_from_message(message, place)
 
 
 def _images(

@@ -14,6 +14,9 @@ from relpose_ros.geometry.rigid import Rigid
 
 T = TypeVar("T")
 
+_LONGEST_NAME = 255
+"""Of a file; the system raises for a longer one, instead of saying that there is none."""
+
 QUATERNION_TOLERANCE = 0.05
 """How far from 1 the norm of a written quaternion may be; published files round to 3 or 4 digits."""
 
@@ -80,7 +83,7 @@ def safe_name(name: str, place: str) -> str:
     """`name`, if it is a relative path that stays inside its folder; DatasetError otherwise."""
     path = PurePosixPath(name.replace("\\", "/"))
     escapes = path.is_absolute() or ".." in path.parts or "\0" in name
-    if escapes or not path.parts or ":" in path.parts[0]:
+    if escapes or not path.parts or ":" in path.parts[0] or max(map(len, path.parts)) > _LONGEST_NAME:
         raise DatasetError(f"{place}: expected a name inside the dataset's folder, got {name!r}")
     return name
 

@@ -16,13 +16,16 @@ from relpose_ros.datasets.camera_files import camera_from_numbers, read_camera
 from relpose_ros.datasets.image_files import ImageFile, depth_loader
 from relpose_ros.datasets.keyframes import keyframes
 from relpose_ros.datasets.splits import split_every
-from relpose_ros.datasets.text_files import rows, safe_name
+from relpose_ros.datasets.text_files import Row, rows, safe_name
 from relpose_ros.datasets.tracks import PoseTrack
 from relpose_ros.errors import DatasetError
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
 
 LICENCE = "TUM RGB-D (Sturm et al. 2012): CC BY 4.0"
+_LAST_SECOND = 9e9
+"""The largest stamp that nanoseconds in 64 bits can hold, about."""
+
 ASSOCIATION_NS = 20_000_000
 """Stamps this close belong together; the publisher's associate.py uses the same 20 ms."""
 DEPTH_UNITS_PER_METRE = 5000.0
@@ -88,6 +91,13 @@ def _camera(path: Path, asked: Camera | str | Path | None) -> Camera:
     return camera_from_numbers(INTRINSICS[match.group(1)])
 
 
+def _nanoseconds(row: Row) -> int:
+    seconds = row.numbers(0, 1)[0]
+    if abs(seconds) > _LAST_SECOND:
+        raise DatasetError(f"{row.place}: expected a stamp in seconds, got {row.fields[0]!r}")
+    return round(seconds * 1e9)
+
+
 def _read_list(path: Path, required: bool = True) -> dict[int, str]:
     """`seconds file` lines -> file by stamp in nanoseconds."""
     if not required and not path.is_file():
@@ -95,7 +105,7 @@ def _read_list(path: Path, required: bool = True) -> dict[int, str]:
     files: dict[int, str] = {}
     for row in rows(path):
         row.expect("stamp file", 2)
-        stamp = round(row.numbers(0, 1)[0] * 1e9)
+        stamp = _nanoseconds(row)
         if stamp in files:
             raise DatasetError(
                 f"{row.place}: the stamp {row.fields[0]} is listed twice; remove one of the lines"
@@ -109,7 +119,7 @@ def _read_truth(path: Path) -> PoseTrack:
     for row in rows(path):
         row.expect("stamp tx ty tz qx qy qz qw", 8)
         numbers = row.numbers()
-        track.add(round(numbers[0] * 1e9), row.pose(numbers[1:4], numbers[4:8]))
+        track.add(_nanoseconds(row), row.pose(numbers[1:4], numbers[4:8]))
     return track
 
 

@@ -74,7 +74,8 @@ class Calibration:
     `floor` is diagonal and speaks of errors that more inliers do not average out: with the
     median reprojection residual as an angle a, (rotation_floor * a)^2 for the rotation and
     (translation_floor * a * depth)^2 for the translation. Where the references' poses do not
-    agree with each other the residual is large, and it says so frame by frame.
+    agree with each other the residual is large, and it says so frame by frame. What the mounts of a rig add
+    is known without calibration and not scaled.
     `min_inliers`: support that wrong poses did not reach when references were localized in
     parts of this map that do not show them. `samples`: held-out references used; `coverage_95`
     and `availability` are theirs, after fitting. `share_right`: of poses with that much support those that
@@ -112,7 +113,9 @@ class Calibration:
         rotation = (self.rotation_floor * evidence.residual_angle) ** 2 * growth
         translation = (self.translation_floor * evidence.residual_angle * evidence.depth) ** 2 * growth
         floor = np.repeat([translation, rotation], 3)
-        return np.asarray(self.scale * hypothesis.covariance + np.diag(floor))
+        calibrated = np.asarray(self.scale * hypothesis.covariance + np.diag(floor))
+        added = hypothesis.mount_covariance
+        return calibrated if added is None else calibrated + added
 
     def nees(self, sample: Sample) -> float:
         """Normalised estimation error squared of a sample (6 degrees of freedom)."""

@@ -10,7 +10,13 @@ import numpy as np
 from relpose_ros.features.base import Features
 from relpose_ros.geometry.edge_variances import variance_factors
 from relpose_ros.localization.arbiter import REGRESSION, Arbiter, ArbiterOptions
-from relpose_ros.localization.calibration import Calibration, Gross, Sample, fit_calibration
+from relpose_ros.localization.calibration import (
+    ANOTHER_DRIVE,
+    Calibration,
+    Gross,
+    Sample,
+    fit_calibration,
+)
 from relpose_ros.localization.evenly import evenly
 from relpose_ros.localization.graph_agreement import GraphCalibration
 from relpose_ros.localization.graph_refinement import calibrate_refined
@@ -72,7 +78,7 @@ def _regression(map_: Map, asked: Sequence[Trial], known: GraphCalibration) -> C
     shown = [s for t in asked if t.shown and (s := sample(map_, t, known)) is not None]
     provoked = [s for t in asked if not t.shown and (s := sample(map_, t, known)) is not None]
     right = [s for s in shown if not s.is_beyond(WRONG)]
-    fitted = fit_calibration(right, WRONG)
+    fitted = fit_calibration(right, WRONG, widened=ANOTHER_DRIVE)
     wrong = [s for s in (*shown, *provoked) if s.is_beyond(WRONG)]
     most = max((s.hypothesis.evidence.matches for s in shown), default=0)
     least, share = _least(fitted, right, wrong, most)

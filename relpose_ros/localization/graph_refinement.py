@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from relpose_ros.features.base import Features
-from relpose_ros.localization.calibration import Calibration, Sample, fit_calibration
+from relpose_ros.localization.calibration import ANOTHER_DRIVE, Calibration, Sample, fit_calibration
 from relpose_ros.localization.circumstances import with_circumstances
 from relpose_ros.localization.graph_agreement import GraphCalibration
 from relpose_ros.localization.graph_road import GraphRoad, Regresses
@@ -60,7 +60,8 @@ def calibrate_refined(
     needed = int(np.ceil(_CHANCE_MARGIN * max(chance)))
     right = [s for s in samples if s.hypothesis.evidence.inliers >= needed and not s.is_gross]
     availability = len(right) / max(sum(t.shown for t in asked), 1)
-    return replace(fit_calibration(right), min_inliers=needed, availability=availability)
+    fitted = fit_calibration(right, widened=ANOTHER_DRIVE)
+    return replace(fitted, min_inliers=needed, availability=availability)
 
 
 def _tried(trial: Trial, regressed: Hypothesis, seed: int) -> list[Hypothesis]:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from relpose_ros.errors import MapError
 from relpose_ros.features.base import Features
 from relpose_ros.features.graph_matching import PairMatcher
 from relpose_ros.features.pruning import Judge
@@ -33,7 +32,7 @@ from relpose_ros.localization.query import (
     too_few_features,
 )
 from relpose_ros.localization.relative import RelativeLocalizer
-from relpose_ros.localization.rig import RigLocalizer, of_one
+from relpose_ros.localization.rig import RigLocalizer, in_units_of, of_one
 from relpose_ros.localization.rig_roads import RigRoads
 from relpose_ros.localization.rig_structure import RigStructure
 from relpose_ros.localization.roads import Roads, total
@@ -123,15 +122,12 @@ class Localizer:
 
         Each camera retrieves and is matched for itself; one pose is found over the landmarks that all of
         them see. A camera that sees nothing, or contradicts the others, is left out, and
-        `Localization.cameras` says so. A rig of one is `localize`, moved to the base.
+        `Localization.cameras` says so. A rig of one is `localize`, moved to the base. In a map without scale
+        the positions of mounts are taken as exact.
 
         Raises MapError where mounts that are away from the base meet a map without scale.
         """
-        if not self.map.metric and rig.base_from_camera.translation.any():
-            raise MapError(
-                f"{self.map.path or self.map.name}: mounts are in metres, this map has no scale; use a "
-                "metric map, or localize each camera alone"
-            )
+        rig = in_units_of(self.map, rig)
         if len(rig.frames) == 1:
             alone = None if hint is None else hint.seen_from(rig.base_from_camera[0])
             return of_one(self.localize(rig.frames[0], alone), rig)

@@ -7,16 +7,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from relpose_ros.errors import MapError
 from relpose_ros.geometry.covariance import transform_pose_covariance
+from relpose_ros.geometry.rig import Mounts
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.localization.arbiter import Arbiter
 from relpose_ros.localization.hint import Hint, settled
 from relpose_ros.localization.query import Look, nothing_found
-from relpose_ros.localization.rig_roads import RigRoads, Told, contested, moved
+from relpose_ros.localization.rig_roads import RigRoads, Told, contested, mounted, moved
 from relpose_ros.localization.rig_structure import RigHypothesis
 from relpose_ros.localization.roads import total
+from relpose_ros.maps.bundle import Map
 from relpose_ros.types import CameraShare, Frame, Localization, RigFrame
+
+Array = NDArray[np.float64]
 
 
 @dataclass
@@ -34,9 +40,8 @@ class RigLocalizer:
         A `hint` of the base is taken as `Localizer.localize` takes one.
         """
         start = time.perf_counter()
-        mounts = rig.base_from_camera
         looks = [
-            look(frame, None if hint is None else hint.seen_from(mounts[c]))
+            look(frame, None if hint is None else hint.seen_from(rig.base_from_camera[c]))
             for c, frame in enumerate(rig.frames)
         ]
         answer = self._answer(rig, looks)
@@ -51,7 +56,7 @@ class RigLocalizer:
     def _answer(self, rig: RigFrame, looks: Sequence[Look]) -> Localization:
         """With the milliseconds of the roads alone."""
         seeing = [camera for camera, found in enumerate(looks) if not found.reason]
-        told, common = self._hypotheses(looks, seeing, rig.base_from_camera)
+        told, common = self._hypotheses(looks, seeing, rig.mounts)
         lead = _lead(told)
         there = [moved(t, rig.base_from_camera, lead) for t in told]
         there = contested(there, self.arbiter.contradict)
@@ -75,7 +80,7 @@ class RigLocalizer:
         )
 
     def _hypotheses(
-        self, looks: Sequence[Look], seeing: Sequence[int], base_from_camera: Rigid
+        self, looks: Sequence[Look], seeing: Sequence[int], mounts: Mounts
     ) -> tuple[list[Told], RigHypothesis | None]:
         """Of the cameras that see something, and of those that ask their image: numbered as in the rig."""
         told: list[Told] = []
@@ -83,9 +88,10 @@ class RigLocalizer:
         if seeing:
             queries = [looks[camera].query for camera in seeing]
             neighbours = [looks[camera].neighbours for camera in seeing]
-            told, common = self.roads.hypotheses(queries, neighbours, base_from_camera[list(seeing)])
+            told, common = self.roads.hypotheses(queries, neighbours, mounts[seeing])
         told = [t._replace(camera=seeing[t.camera]) for t in told]
-        return told + [Told(c, h) for c, look in enumerate(looks) for h in look.beside], common
+        told += [Told(c, h) for c, look in enumerate(looks) for h in look.beside]
+        return [mounted(t, mounts) for t in told], common
 
 
 def _near(look: Look) -> Look:
@@ -94,12 +100,35 @@ def _near(look: Look) -> Look:
     return look._replace(neighbours=list(look.near), reason=reason)
 
 
+def in_units_of(map_: Map, rig: RigFrame) -> RigFrame:
+    """The rig as it is; in a map without scale with positions of mounts that are exact.
+
+    Raises MapError where mounts that are away from the base meet a map without scale.
+    """
+    if map_.metric:
+        return rig
+    if rig.base_from_camera.translation.any():
+        raise MapError(
+            f"{map_.path or map_.name}: mounts are in metres, this map has no scale; use a "
+            "metric map, or localize each camera alone"
+        )
+    return replace(rig, mount_sigma=rig.mounts.sigma * (0.0, 1.0))
+
+
 def of_one(answer: Localization, rig: RigFrame) -> Localization:
     """The answer to the one camera of a rig as one to the rig."""
     remark = "" if answer.has_pose else answer.reason
     share = CameraShare(rig.names[0], answer.inliers, remark, answer.matches)
-    found = of_base(answer, rig.base_from_camera[0].inverse())
+    widened = _widened(answer, rig.mounts.covariance(0))
+    found = of_base(widened, rig.base_from_camera[0].inverse())
     return replace(found, source=rig.names[0], cameras=(share,))
+
+
+def _widened(answer: Localization, added: Array) -> Localization:
+    """With this (6, 6) added to what is known of the camera's pose."""
+    alternatives = tuple(replace(a, covariance=a.covariance + added) for a in answer.alternatives)
+    covariance = None if answer.covariance is None else answer.covariance + added
+    return replace(answer, covariance=covariance, alternatives=alternatives)
 
 
 def of_base(answer: Localization, camera_from_base: Rigid) -> Localization:
@@ -146,7 +175,7 @@ def _of_all(common: RigHypothesis, names: Sequence[str]) -> list[CameraShare]:
             remark = _quarrel(common, camera)
         elif not count:
             remark = "none of its matches agrees with the pose"
-        shares.append(CameraShare(name, count, remark, matches))
+        shares.append(CameraShare(name, count, remark, matches, camera in common.apart))
     return shares
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relpose_ros.geometry.covariance import transform_pose_covariance
-from relpose_ros.geometry.rig import RigConsensus
+from relpose_ros.geometry.rig import Mounts, RigConsensus
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.localization.calibration import Calibration
 from relpose_ros.localization.circumstances import with_circumstances
@@ -38,7 +38,8 @@ class RigOptions:
 
 @dataclass(frozen=True)
 class OwnPose:
-    """What one camera says by itself: its pose, the covariance (6, 6) calibrated, its inliers."""
+    """What one camera says by itself: its pose, its inliers, and the covariance (6, 6), which is the
+    calibrated one and that of its mount: others are compared with where the mount puts it."""
 
     map_from_camera: Rigid
     covariance: Array
@@ -54,7 +55,7 @@ class OwnPose:
 def own_poses(
     sightings: Sequence[Sighting],
     consensus: RigConsensus,
-    base_from_camera: Rigid,
+    mounts: Mounts,
     structure: StructureLocalizer,
     calibration: Calibration,
     options: RigOptions,
@@ -66,12 +67,13 @@ def own_poses(
             continue
         # A view of something flat has two poses: where the common one fits, it is not the other.
         fits = consensus.inliers[camera].sum() >= options.share * alone.inliers.sum()
-        start = consensus.map_from_base @ base_from_camera[camera] if fits else alone.pose
+        start = consensus.map_from_base @ mounts.base_from_camera[camera] if fits else alone.pose
         near = structure.nearby(seen, start)
         if near is not None and near[0].evidence.inliers >= options.least:
             own = with_circumstances(structure.map, near[0], seen.query.camera.focal)
             inliers = max(own.evidence.inliers, int(alone.inliers.sum()))
-            found[camera] = OwnPose(own.map_from_camera, calibration.covariance(own), inliers)
+            covariance = calibration.covariance(own) + mounts.covariance(camera)
+            found[camera] = OwnPose(own.map_from_camera, covariance, inliers)
     return found
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from relpose_ros.geometry.rig import Mounts
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.localization.circumstances import with_circumstances
 from relpose_ros.localization.query import Neighbour, Query
@@ -38,12 +39,12 @@ class RigRoads:
     timings: dict[str, float] = field(default_factory=dict)
 
     def hypotheses(
-        self, queries: Sequence[Query], neighbours: Sequence[list[Neighbour]], base_from_camera: Rigid
+        self, queries: Sequence[Query], neighbours: Sequence[list[Neighbour]], mounts: Mounts
     ) -> tuple[list[Told], RigHypothesis | None]:
         """Guesses of all roads taken, the common one first, with raw covariances; and that one as a rig's."""
         self.timings = {}
         places = [separate_places(self.one.map, retrieved) for retrieved in neighbours]
-        common = self._by_structure(queries, places, base_from_camera)
+        common = self._by_structure(queries, places, mounts)
         told: list[Told] = []
         if common is not None:
             common, twins = self._among_twins(queries, places, common)
@@ -58,13 +59,13 @@ class RigRoads:
         return told, common
 
     def _by_structure(
-        self, queries: Sequence[Query], places: Sequence[Places], base_from_camera: Rigid
+        self, queries: Sequence[Query], places: Sequence[Places], mounts: Mounts
     ) -> RigHypothesis | None:
         """As one camera's: the strongest features first, then all, the pruner, the matcher."""
         best: RigHypothesis | None = None
         first = [place[0] for place in places]
         for tried, pruner, matcher in self.one.tries(queries):
-            found = self.structure.hypothesis(tried, first, base_from_camera, pruner, matcher)
+            found = self.structure.hypothesis(tried, first, mounts, pruner, matcher)
             self.timings = total(self.timings, self.structure.timings)
             if found is not None and (best is None or found.support > best.support):
                 best = found
@@ -128,6 +129,14 @@ def moved(told: Told, base_from_camera: Rigid, camera: int) -> Told:
         return told
     other = base_from_camera[told.camera].inverse() @ base_from_camera[camera]
     return Told(camera, seen_from(told.hypothesis, other), told.common)
+
+
+def mounted(told: Told, mounts: Mounts) -> Told:
+    """With what the camera's mount is off by, where it is not in the hypothesis: one that is not common."""
+    if told.hypothesis.mount_covariance is not None:
+        return told
+    added = mounts.covariance(told.camera)
+    return told._replace(hypothesis=replace(told.hypothesis, mount_covariance=added))
 
 
 def contested(told: Sequence[Told], contradict: Callable[[Hypothesis, Hypothesis], bool]) -> list[Told]:

@@ -13,8 +13,10 @@ from relpose_ros.features.pruning import Judge
 from relpose_ros.geometry.covariance import transform_pose_covariance
 from relpose_ros.geometry.refinement import Linearization
 from relpose_ros.geometry.rig import (
+    Mounts,
     RigConsensus,
     RigView,
+    mount_covariance,
     refine_rig_pose,
     rig_consensus,
     rig_covariance,
@@ -81,7 +83,10 @@ def seen_from(hypothesis: Hypothesis, camera_from_other: Rigid) -> Hypothesis:
     """A camera's hypothesis as one of something else that is fixed to it."""
     pose = hypothesis.map_from_camera
     covariance = transform_pose_covariance(hypothesis.covariance, pose, camera_from_other)
-    return replace(hypothesis, map_from_camera=pose @ camera_from_other, covariance=covariance)
+    added = hypothesis.mount_covariance
+    added = None if added is None else transform_pose_covariance(added, pose, camera_from_other)
+    moved = pose @ camera_from_other
+    return replace(hypothesis, map_from_camera=moved, covariance=covariance, mount_covariance=added)
 
 
 @dataclass
@@ -97,7 +102,7 @@ class RigStructure:
         self,
         queries: Sequence[Query],
         neighbours: Sequence[list[Neighbour]],
-        base_from_camera: Rigid,
+        mounts: Mounts,
         pruner: Judge | None = None,
         matcher: PairMatcher | None = None,
     ) -> RigHypothesis | None:
@@ -111,11 +116,11 @@ class RigStructure:
             for query, place in zip(queries, neighbours, strict=True)
         ]
         matched = time.perf_counter()
-        consensus = self._consensus(sightings, base_from_camera)
+        consensus = self._consensus(sightings, mounts.base_from_camera)
         solved = time.perf_counter()
         found = None
         if consensus is not None and consensus.support >= self.structure.options.min_matches:
-            found = self._agreed(sightings, base_from_camera, consensus)
+            found = self._agreed(sightings, mounts, consensus)
         stages = {"match": matched - start, "solve": solved - matched, "refine": time.perf_counter() - solved}
         self.timings = {stage: 1e3 * seconds for stage, seconds in stages.items()}
         return found
@@ -128,20 +133,18 @@ class RigStructure:
         return rig_consensus(seen, options)
 
     def _agreed(
-        self, sightings: Sequence[Sighting], base_from_camera: Rigid, consensus: RigConsensus
+        self, sightings: Sequence[Sighting], mounts: Mounts, consensus: RigConsensus
     ) -> RigHypothesis | None:
         """The pose of the cameras that agree; the others have no part in it, and are rivals."""
-        own = own_poses(
-            sightings, consensus, base_from_camera, self.structure, self.calibration, self.options
-        )
-        apart = disagreeing(own, base_from_camera, self.options)
+        own = own_poses(sightings, consensus, mounts, self.structure, self.calibration, self.options)
+        apart = disagreeing(own, mounts.base_from_camera, self.options)
         if apart:
             silent = [_silent(s) if c in apart else s for c, s in enumerate(sightings)]
-            again = self._consensus(silent, base_from_camera)
+            again = self._consensus(silent, mounts.base_from_camera)
             if again is None:
                 return None
             consensus = again
-        found = self._refined(sightings, base_from_camera, consensus, apart)
+        found = self._refined(sightings, mounts, consensus, apart)
         if found is None:
             return None
         rival = self._support_apart(sightings, found, len(own) - len(apart))
@@ -153,13 +156,14 @@ class RigStructure:
     def _refined(
         self,
         sightings: Sequence[Sighting],
-        base_from_camera: Rigid,
+        known: Mounts,
         consensus: RigConsensus,
         apart: Mapping[int, OwnPose],
     ) -> RigHypothesis | None:
         lead = int(np.argmax([int(inlier.sum()) for inlier in consensus.inliers]))
-        mounts = base_from_camera[lead].inverse() @ base_from_camera
-        start = consensus.map_from_base @ base_from_camera[lead]
+        base_from_lead = known.base_from_camera[lead]
+        mounts = base_from_lead.inverse() @ known.base_from_camera
+        start = consensus.map_from_base @ base_from_lead
         chosen = [
             np.zeros(0, np.intp) if c in apart else self.structure.agreeing(seen, start @ mounts[c])
             for c, seen in enumerate(sightings)
@@ -172,7 +176,8 @@ class RigStructure:
         if inlier.sum() < self.structure.options.min_matches:
             return None
         agreeing = seen.split(inlier)
-        covariance = rig_covariance(line[inlier], seen[agreeing], weight[inlier])
+        fitted = line[inlier], seen[agreeing], weight[inlier]
+        covariance, by_mounts = rig_covariance(*fitted), mount_covariance(*fitted, pose, known)
         left = [
             self._unexplained_by(apart[c].map_from_camera, s)
             if c in apart
@@ -184,13 +189,13 @@ class RigStructure:
             self._rival_of_nearest(sightings, mounts, pose, int(inlier.sum()), apart),
         )
         matches = tuple(
-            Matches(s.query.features.keypoints[c].astype(float), known.points, agrees)
-            for s, c, known, agrees in zip(sightings, chosen, seen.cameras, agreeing, strict=True)
+            Matches(s.query.features.keypoints[c].astype(float), one.points, agrees)
+            for s, c, one, agrees in zip(sightings, chosen, seen.cameras, agreeing, strict=True)
         )
         evidence = _evidence(sightings, matches, seen, line, inlier, lead, rival)
         neighbours = tuple(s.neighbours for s in sightings)
         names = _names(neighbours, [int(a.sum()) for a in agreeing])
-        found = Hypothesis(pose, covariance, evidence, "structure", names, matches[lead])
+        found = Hypothesis(pose, covariance, evidence, "structure", names, matches[lead], by_mounts)
         return RigHypothesis(found, lead, mounts, matches, neighbours, apart)
 
     def _view(self, sightings: Sequence[Sighting], chosen: Sequence[Index], mounts: Rigid) -> RigView:

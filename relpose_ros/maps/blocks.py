@@ -9,6 +9,7 @@ another is renamed to its name.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import weakref
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from relpose_ros.errors import MapError
 from relpose_ros.maps.seal import damaged, read_table
 from relpose_ros.maps.table import StoredArray
 
@@ -122,10 +124,22 @@ class BlockFile:
             raise damaged(self.path, f"at byte {offset}")
         return content
 
+    def _inflated(self, content: bytes, size: int) -> bytes:
+        """No more than it should be: a few bytes can be deflated gigabytes."""
+        try:
+            out = zlib.decompressobj().decompress(content, size + 1)
+            if len(out) != size:
+                raise ValueError(f"a block of {size} bytes is of another size")
+        except (zlib.error, ValueError) as error:
+            raise MapError(
+                f"{self.path}: the parts of this map do not fit together ({error}); rebuild it"
+            ) from error
+        return out
+
     def _parse(self, stored: StoredArray, content: bytes) -> NDArray[Any]:
         dtype = np.dtype(stored.dtype)
         if stored.packing == "gzip":
-            content = zlib.decompress(content)
+            content = self._inflated(content, stored.rows * math.prod(stored.row_shape) * dtype.itemsize)
             # HDF5's shuffle: first bytes of all values, then second ones, and so on.
             planes = np.frombuffer(content, np.uint8).reshape(dtype.itemsize, -1)
             content = np.ascontiguousarray(planes.T).tobytes()

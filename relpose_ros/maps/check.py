@@ -8,7 +8,7 @@ from relpose_ros.errors import MapError
 from relpose_ros.maps import check_geometry, check_use
 from relpose_ros.maps.bundle import Map
 from relpose_ros.maps.finding import Finding, Grade
-from relpose_ros.maps.storage import read_map
+from relpose_ros.maps.storage import read_map, refuse_missing
 
 ORDER = (Grade.PROBLEM, Grade.WARNING, Grade.NOTE)
 
@@ -18,8 +18,7 @@ def check_file(path: Path) -> tuple[Map | None, list[Finding]]:
 
     Raises MapError where there is no file at all.
     """
-    if not path.is_file():
-        raise MapError(f"{path}: no such map; build one with `relpose map build SOURCE --out {path}`")
+    refuse_missing(path)
     try:
         map_ = read_map(path, lazy=False)
     except MapError as error:

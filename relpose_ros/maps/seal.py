@@ -64,7 +64,7 @@ def read_table(path: Path, handle: int) -> Table:
     content = os.pread(handle, size - offset, offset)
     if found != _text(size, offset, hashlib.sha256(content).hexdigest()):
         raise damaged(path)
-    return Table.from_bytes(content)
+    return Table.from_bytes(content, size)
 
 
 def check_version_1(path: Path, handle: int) -> None:

@@ -10,7 +10,6 @@ import itertools
 import json
 import os
 import tempfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -74,21 +73,35 @@ def write_map(map_: Map, path: Path) -> None:
         ) from error
 
 
+def refuse_missing(path: Path) -> None:
+    """Raise MapError where there is no file."""
+    if path.is_dir():
+        raise MapError(f"{path}: a folder, where a map was expected: one file, made by `relpose map build`")
+    if not path.is_file():
+        raise MapError(f"{path}: no such map; build one with `relpose map build SOURCE --out {path}`")
+
+
+UNFIT = (
+    KeyError, ValueError, IndexError, TypeError, AttributeError, CameraError, ArithmeticError, RecursionError,
+    MemoryError,
+)  # fmt: skip
+"""What reading raises where the parts of a file contradict each other."""
+
+
 def read_map(path: Path, lazy: bool | None = None) -> Map:
     """Read and check a map bundle; MapError says what is wrong and what to do.
 
     `lazy`: read of it only what every query needs, and the rest, where it lies, when it is asked for. None:
     where the file has more than WHOLE_BYTES.
     """
-    if not path.is_file():
-        raise MapError(f"{path}: no such map; build one with `relpose map build SOURCE --out {path}`")
+    refuse_missing(path)
     try:
         return _read(path, lazy)
     except OSError as error:
         raise MapError(
             f"{path}: cannot be read ({error}); check that you may read it, or copy it again"
         ) from error
-    except (KeyError, ValueError, IndexError, TypeError, AttributeError, CameraError, zlib.error) as error:
+    except UNFIT as error:
         raise MapError(f"{path}: the parts of this map do not fit together ({error}); rebuild it") from error
 
 

@@ -9,6 +9,7 @@ listed too, so every byte of a file belongs to some block.
 from __future__ import annotations
 
 import json
+import math
 import os
 import zlib
 from collections.abc import Iterator
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     import h5py
 
 BLOCK = np.dtype([("offset", "<i8"), ("size", "<i8"), ("crc", "<u4")])
+INFLATION = 50
+"""A map may be so many times as large in memory as its file: features hardly compress, bombs do."""
+_DEFLATED = 1100
+"""Deflated bytes hold at most 1032 times as many, and a little."""
 BLOCK_BYTES = 1 << 14
 """Bytes of a block, about: what one wanted row costs to read and check."""
 
@@ -40,6 +45,22 @@ class StoredArray:
     packing: str
     first: int
     count: int
+
+    def check(self, name: str, sizes: NDArray[np.int64]) -> None:
+        """Raise ValueError unless the blocks, of `sizes` in the file, can hold so much."""
+        dtype, numbers = np.dtype(self.dtype), (*self.shape, self.rows, self.first, self.count)
+        if dtype.kind not in "biufS" or not all(type(n) is int and n >= 0 for n in numbers) or self.rows < 1:
+            raise ValueError(f"{name}: no array of numbers or text")
+        row = math.prod(self.row_shape) * dtype.itemsize
+        count = (self.shape[0] if self.shape else 1) if row else 0
+        own = sizes[self.first : self.first + self.count]
+        if len(own) != self.count or self.count != -(-count // self.rows):
+            raise ValueError(f"{name}: {self.count} blocks for {count} rows")
+        most = own * _DEFLATED if self.packing else own
+        if any(min(count, self.rows) * row > block for block in most[:-1].tolist()) or (
+            count * row > int(most.sum())
+        ):
+            raise ValueError(f"{name}: {count * row} bytes claimed, {int(own.sum())} there")
 
     @property
     def row_shape(self) -> tuple[int, ...]:
@@ -61,12 +82,27 @@ class Table:
         return json.dumps({"arrays": arrays, "others": self.others}).encode() + b"\n" + self.blocks.tobytes()
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> Table:
-        """What `to_bytes` made. Raises ValueError, KeyError or TypeError for anything else."""
+    def from_bytes(cls, content: bytes, size: int) -> Table:
+        """What `to_bytes` made of a file of `size` bytes.
+
+        Raises ValueError, KeyError or TypeError for anything else, and for datasets that are larger than
+        their blocks could hold: whoever reads them takes memory for what is claimed.
+        """
         text, _, blocks = content.partition(b"\n")
         read = json.loads(text)
         arrays = {n: StoredArray(**{**a, "shape": tuple(a["shape"])}) for n, a in read["arrays"].items()}
-        return cls(arrays, np.frombuffer(blocks, BLOCK), int(read["others"]))
+        table = cls(arrays, np.frombuffer(blocks, BLOCK), int(read["others"]))
+        if not 0 <= table.others <= len(table.blocks):
+            raise ValueError(f"{table.others} of {len(table.blocks)} blocks are of datasets")
+        offset, length = table.blocks["offset"], table.blocks["size"]
+        if ((offset < 0) | (length < 0) | (offset > size) | (length > size - offset)).any():
+            raise ValueError("a block lies outside of the file")
+        for name, array in arrays.items():
+            array.check(name, length[: table.others])
+        claimed = sum(math.prod(a.shape) * np.dtype(a.dtype).itemsize for a in arrays.values())
+        if claimed > INFLATION * size:
+            raise ValueError(f"{claimed} bytes claimed by a file of {size}")
+        return table
 
     def checksums(self, name: str) -> list[int]:
         """CRC-32 of each block of a dataset."""

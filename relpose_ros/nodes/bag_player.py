@@ -1,4 +1,4 @@
-"""Plays a rosbag2 to nodes: the bytes as recorded, at the pace of the recording, with /clock."""
+"""Plays a rosbag2 to nodes: images as recorded, at the pace of the recording, with /clock."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.serialization import deserialize_message
 from rosgraph_msgs.msg import Clock
+from tf2_msgs.msg import TFMessage
 
 from relpose_ros.errors import DatasetError, RelposeError
 from relpose_ros.nodes.messages import time_message
@@ -64,10 +67,21 @@ def camera_topics(path: Path, image: str | None = None, camera_info: str | None 
 
 
 class BagPlayer:
-    """Publishes the camera and TF of a bag from `node`. `sent(stamp_ns)` is told of every image."""
+    """Publishes the camera and TF of a bag from `node`. `sent(stamp_ns)` is told of every image.
 
-    def __init__(self, node: Node, path: Path, topics: CameraTopics, sent: Callable[[int], None]) -> None:
-        self._path, self._topics, self._sent = path, topics, sent
+    Transforms out of `global_frame` (map -> odom of whatever localized the robot while it recorded) are left
+    out: the node that is tested publishes its own.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        path: Path,
+        topics: CameraTopics,
+        sent: Callable[[int], None],
+        global_frame: str = "map",
+    ) -> None:
+        self._path, self._topics, self._sent, self._global_frame = path, topics, sent, global_frame
         with _reader(path) as reader:
             kinds = {t: str(info.msgtype) for t, info in reader.topics.items() if self._is_wanted(t)}
         self._publishers = {t: _publisher(node, t, kind) for t, kind in kinds.items()}
@@ -98,7 +112,13 @@ class BagPlayer:
     def _publish(self, topic: str, raw: bytes) -> None:
         if topic == self._topics.image:
             self._sent(stamp_of(raw))
-        self._publishers[topic].publish(raw)
+        if topic not in TF_TOPICS:
+            self._publishers[topic].publish(raw)
+        elif kept := self._below_global(deserialize_message(raw, TFMessage)):
+            self._publishers[topic].publish(TFMessage(transforms=kept))
+
+    def _below_global(self, message: TFMessage) -> list[TransformStamped]:
+        return [t for t in message.transforms if t.header.frame_id.lstrip("/") != self._global_frame]
 
     def _tick(self, now_ns: int) -> None:
         self._clock.publish(Clock(clock=time_message(max(now_ns, 0))))

@@ -234,6 +234,7 @@ class CameraNode(ManagedNode):
 
     def _time_jumped(self) -> None:
         self.health.count("time jumps")
+        self._discard()
         for channel in self._channels.values():
             channel.intake.forget()
         reason = "time has jumped back (a bag loop?)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -12,6 +13,10 @@ from rclpy.node import Node
 from relpose_ros.nodes.complaints import Complaints
 from relpose_ros.nodes.health import Health, Level, Report
 from relpose_ros.nodes.rates import Rates
+
+NAME_PATIENCE = 25.0
+"""Seconds for which a second node of the same name may be one that has died: DDS drops a process that was
+killed after its lease, which is 20 s unless a profile says otherwise."""
 
 
 class Diagnostics:
@@ -24,10 +29,12 @@ class Diagnostics:
         complaints: Complaints,
         period: float,
         publishers: Callable[[], Mapping[str, int]],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`publishers`: how many are heard, by what is listened to."""
+        """`publishers`: how many are heard, by what is listened to. `clock` gives monotonic seconds."""
         self._node, self._health, self._complaints, self._heard = node, health, complaints, publishers
-        self._counted: set[str] = set()
+        self._clock, self._counted = clock, set[str]()
+        self._namesake_since: float | None = None
         self._rates = Rates(health, ("received", "processed", "dropped", "localized"))
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._timer = node.create_timer(period, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -51,11 +58,19 @@ class Diagnostics:
         self._counted = set(counts)
 
     def _check_name(self) -> None:
-        """Two nodes of one name answer each other's service calls and mix on the same topics."""
+        """Two nodes of one name answer each other's service calls and mix on the same topics.
+
+        One that was killed stays in DDS for a while: only who stays longer is there.
+        """
         name = self._node.get_name(), self._node.get_namespace()
         same = self._node.get_node_names_and_namespaces().count(name)
         if same < 2:
+            self._namesake_since = None
             self._complaints.solved("name")
+            return
+        now = self._clock()
+        self._namesake_since = now if self._namesake_since is None else self._namesake_since
+        if now - self._namesake_since < NAME_PATIENCE:
             return
         text = (
             f"{same} nodes are called {self._node.get_fully_qualified_name()}: their topics and "

@@ -34,7 +34,8 @@ class Hints:
     """Gives hints to the tracker, and to the localizer while they count. A listener of the node's answers.
 
     With odometry a hint is carried by it, and settled by what the tracker makes of the next answers. Without,
-    it counts until the first answer that is localized, whatever that says, and for less with every second.
+    it counts until the first answer that is localized, whatever that says, and for less with every second
+    since it was said, or since it was last held.
     One that was carried does not count while odometry has stopped: the robot may be anywhere.
     """
 
@@ -43,6 +44,8 @@ class Hints:
         self._given: Hint | None = None
         self._used: Hint | None = None
         self._carried: Hint | None = None
+        self._here: Hint | None = None
+        self._held: tuple[float, Hint] | None = None
         self._first: float | None = None
         self._lock = threading.Lock()
 
@@ -62,7 +65,7 @@ class Hints:
             map_from_base, covariance, stamp or self._tracking.odometry.newest or 0.0
         )
         with self._lock:
-            self._given, self._first = Hint(map_from_base, covariance), None
+            self._given, self._first, self._held = Hint(map_from_base, covariance), None, None
             self._carried = self._given if self._tracking.tracks else None
 
     def forget(self, reason: str) -> None:
@@ -72,16 +75,40 @@ class Hints:
 
     def of_base(self, stamp: float) -> Hint | None:
         """The hint of the base at `stamp` (seconds), if there is one that counts."""
+        self._here = self._at(stamp)
+        return self._here
+
+    @property
+    def given(self) -> Hint | None:
+        """The hint as it was said, while it may still count."""
+        with self._lock:
+            return self._given
+
+    def in_use(self, given: Hint) -> Hint | None:
+        """What `of_base` said last, if that came of `given`. In the worker's thread."""
+        return self._here if self._used is given else None
+
+    def hold(self, given: Hint, stamp: float, here: Hint) -> None:
+        """Without odometry: answers say that the robot stands where `given` is `here` at `stamp`.
+
+        From there on it grows. A hint that no longer counts stays so.
+        """
+        with self._lock:
+            if self._given is given:
+                self._held = stamp, here
+
+    def _at(self, stamp: float) -> Hint | None:
         with self._lock:
             given = self._used = self._given
             if given is None:
                 return None
             self._first = stamp if self._first is None else self._first
             age = stamp - self._first
+            since, here = self._held or (self._first, given)
         is_old = age >= self._node.settings["hint_seconds"]
         if not is_old and not self._tracking.tracks:
-            moved = self._node.settings["hint_speed"] * max(age, 0.0)
-            return None if self._carried is given else given.after(moved)
+            moved = self._node.settings["hint_speed"] * max(stamp - since, 0.0)
+            return None if self._carried is given else here.after(moved)
         self._carried = given
         carried = None if is_old else self._tracking.tracker.prior_at(stamp)
         if carried is None:

@@ -28,17 +28,32 @@ def image_from_message(message: Image | CompressedImage, name: str = "image") ->
     Raises ImageError, naming `name`, for an image that is empty, not a picture (depth, float), of
     unknown encoding, smaller than it claims, or that does not decode.
     """
-    kind = message.format if isinstance(message, CompressedImage) else message.encoding
+    kind = _refuse_no_picture(message, name)
+    # cv_bridge takes 8UCn for numbers without colour and would refuse them.
+    if isinstance(message, Image) and has_cv_bridge() and not kind.startswith("8UC"):
+        return by_cv_bridge(message, name)
+    return image_messages.image_from_message(message, name)
+
+
+def size_from_message(message: Image | CompressedImage, name: str = "image") -> tuple[int, int]:
+    """Width and height that a message claims, before anything of that size is made.
+
+    Raises ImageError, naming `name`, for what is empty, not a picture or, compressed, no image.
+    """
+    _refuse_no_picture(message, name)
+    return image_messages.size_from_message(message, name)
+
+
+def _refuse_no_picture(message: Image | CompressedImage, name: str) -> str:
+    """The kind of image, in capitals."""
+    kind: str = message.format if isinstance(message, CompressedImage) else message.encoding
     _refuse_empty(message, name)
     if kind.strip().upper().startswith(NOT_PICTURES):
         raise ImageError(
             f"{name}: {kind!r} is a depth or float image, not a picture; remap `image` to the colour or "
             "grey topic of the camera"
         )
-    # cv_bridge takes 8UCn for numbers without colour and would refuse them.
-    if isinstance(message, Image) and has_cv_bridge() and not kind.strip().upper().startswith("8UC"):
-        return by_cv_bridge(message, name)
-    return image_messages.image_from_message(message, name)
+    return kind.strip().upper()
 
 
 def _refuse_empty(message: Image | CompressedImage, name: str) -> None:

@@ -18,6 +18,7 @@ from relpose_ros.nodes.messages import rigid_from_pose, seconds, time_message
 from relpose_ros.nodes.parameters import Parameter
 from relpose_ros.nodes.tracked_pose import tracked_message
 from relpose_ros.nodes.tracking import Tracking
+from relpose_ros.types import State
 
 if TYPE_CHECKING:
     from relpose_ros.nodes.pose_node import PoseNode
@@ -117,6 +118,8 @@ class InitialPose:
         if tracked is not None:
             stamp = time_message(round(1e9 * tracked.stamp))
             message = tracked_message(self._node, stamp, tracked.map_from_base, tracked.covariance)
+            if tracked.state is not State.LOCALIZED:
+                return message, f"published the tracked pose, {tracked.state.value}: {tracked.reason}"
             return message, "published the tracked pose"
         return self._untracked()
 

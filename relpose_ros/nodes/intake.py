@@ -9,7 +9,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from relpose_ros.errors import CameraError, ImageError
 from relpose_ros.nodes.camera_info import CameraInfoBuffer, CameraSource
-from relpose_ros.nodes.images import image_from_message
+from relpose_ros.nodes.images import image_from_message, size_from_message
 from relpose_ros.nodes.masks import MaskBuffer, Pixels, both, mask_from_message
 from relpose_ros.nodes.messages import nanoseconds, seconds
 from relpose_ros.nodes.stamps import StampCheck, Verdict
@@ -66,14 +66,14 @@ class Intake:
 
     def frame(self, message: ImageMessage) -> tuple[Frame, str]:
         """The message as a query, and why it is unmasked, or "". Raises ImageError or CameraError."""
-        image = image_from_message(message, self._topic)
+        width, height = size_from_message(message, self._topic)
         camera = (self._fixed or self._infos).camera_at(nanoseconds(message.header.stamp))
-        height, width = image.shape[:2]
         if (width, height) != (camera.width, camera.height):
             raise CameraError(
                 f"the image is {width}x{height}, but CameraInfo describes {camera.width}x{camera.height}; "
                 "remap `camera_info` to the info of this very image topic"
             )
+        image = image_from_message(message, self._topic)  # not before: a few bytes may claim gigabytes
         mask, problem = self._mask(message, image)
         return Frame(image, camera, seconds(message.header.stamp), self._source, mask), problem
 

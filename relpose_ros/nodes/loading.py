@@ -31,6 +31,9 @@ MATCHING_PARAMETERS = (
               "neighbours find too little; empty: none"),
     Parameter("features.matcher_iterations", 0, "iterations of that network: few when tracking, all when "
               "lost; 0: as many as the profile has (fast: 4, others: all)"),
+    Parameter("features.matcher_backend", "auto", "what does those iterations: ONNX Runtime, whose files are "
+              "made at the first start; torch; or auto: ONNX Runtime where it is installed and `relpose "
+              "checkpoint export` has made the files, else torch", choices=("auto", "onnxruntime", "torch")),
 )  # fmt: skip
 """Parameters of the nodes that match features."""
 
@@ -111,6 +114,7 @@ def load(settings: dict[str, Any]) -> Loaded:
     changes["relative_checkpoint"] = settings.get("relative.checkpoint") or None
     if settings.get("features.matcher_iterations"):
         changes["matcher_iterations"] = settings["features.matcher_iterations"]
+    changes["matcher_backend"] = settings.get("features.matcher_backend", "auto")
     if settings.get("scene.checkpoint"):
         _check_frame(_scene_info(settings), settings)
         changes["scene"] = settings["scene.checkpoint"]

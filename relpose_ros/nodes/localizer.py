@@ -22,9 +22,9 @@ from relpose_ros.nodes.masks import MASK_PARAMETERS
 from relpose_ros.nodes.messages import nanoseconds, seconds
 from relpose_ros.nodes.parameters import Parameter
 from relpose_ros.nodes.pose_node import POSE_PARAMETERS, PoseNode
-from relpose_ros.nodes.rig import RIG_PARAMETERS, RigCollector, RigView, left_out
+from relpose_ros.nodes.rig import RIG_PARAMETERS, RigCollector
 from relpose_ros.nodes.warm_up import camera_of, synthetic_frame
-from relpose_ros.types import Frame
+from relpose_ros.types import Frame, Localization, State
 
 _OWN = (
     *MAP_PARAMETERS,
@@ -92,9 +92,10 @@ class LocalizerNode(PoseNode):
     def process(self, frame: Frame, message: ImageMessage) -> None:
         """Localize one frame and publish what is true about it."""
         loaded, hint = self._map.loaded, self._contract.hint(seconds(message.header.stamp))
-        mount = None if hint is None else self.mount_of(message)
-        hint = None if hint is None or mount is None else hint.seen_from(mount)
-        answer = self.publish_answer(loaded.localizer.localize(frame, hint), message)
+        mount = self.mount_of(message)
+        base_from_camera = None if hint is None else mount()
+        hint = None if hint is None or base_from_camera is None else hint.seen_from(base_from_camera)
+        answer = self.publish_answer(loaded.localizer.localize(frame, hint), message, mount)
         if self.answers_count:
             self._debug.publish(answer, frame, message, loaded.map)
 
@@ -103,16 +104,16 @@ class LocalizerNode(PoseNode):
         if self._collector is None:
             super().process_moment(frames, messages)
             return
-        mounts = {camera: self.mount_of(messages[camera], camera) for camera in frames}
-        view = RigView.of(frames, mounts, self.settings["camera_tolerance"])
+        mounts = {camera: self.look_up_mount(messages[camera], camera) for camera in frames}
+        view = self._collector.view(frames, mounts)
+        loaded, stamp = self._map.loaded, messages[view.first if view else next(iter(frames))].header.stamp
         if view is None:
-            return
-        loaded, stamp = self._map.loaded, messages[view.first].header.stamp
-        found = loaded.localizer.localize_rig(view.rig, self._contract.hint(seconds(stamp)))
-        missing = left_out(self.camera_names, messages, frames, mounts)
-        found = self._collector.completed(found, missing)
+            found = Localization(State.UNLOCALIZED, "no camera has a known mount")
+        else:
+            found = loaded.localizer.localize_rig(view.rig, self._contract.hint(seconds(stamp)))
+        found = self._collector.completed(found, self._collector.left_out(messages, frames, mounts))
         answer = self.tell(found, stamp, self.settings["base_frame_id"], Rigid.identity)
-        if self.answers_count:
+        if view is not None and self.answers_count:
             camera, seen = view.strongest(answer)
             self._debug.publish(seen, frames[camera], messages[camera], loaded.map)
 

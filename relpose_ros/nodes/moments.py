@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -12,10 +12,13 @@ from relpose_ros.nodes.stamps import JUMP_NS
 Item = TypeVar("Item")
 
 MISSES = 3
-"""After so many moments without it in a row a camera is not waited for, until it comes back."""
+"""After so many moments without it in a row a camera is not waited for, until it is in time again."""
 
 WAITING = 20
 """Moments that wait at once, at most: cameras whose clocks differ never complete one."""
+
+REMEMBERED = 20
+"""Moments that are out, of which it is known how late an image comes for one."""
 
 
 @dataclass
@@ -42,10 +45,11 @@ class Moments(Generic[Item]):
     """Collects one item of each camera in `names`; not thread-safe.
 
     Items belong together whose stamps span at most `tolerance` seconds. A moment is given out when all
-    cameras are in it, or `patience` seconds after its first item came; a camera that has missed `MISSES` in a
-    row is not waited for. Moments come out in the order of their stamps, each item at most once. What comes
-    for a moment that is out already is dropped; `late` counts it by camera, and `superseded` the moments that
-    a newer one overtook.
+    cameras are in it, or `patience` seconds after its first item came. A camera that has missed `MISSES` in a
+    row, unplugged or always too late, is not waited for until it is in a moment again, or would have been had
+    one waited: its item came less than `patience` after the first. Moments come out in the order of their
+    stamps, each item at most once. What comes for a moment that is out already is dropped; `late` counts it
+    by camera, and `superseded` the moments that a newer one overtook.
     """
 
     def __init__(self, names: Sequence[str], tolerance: float, patience: float) -> None:
@@ -59,13 +63,15 @@ class Moments(Generic[Item]):
         """Time has jumped back, or begins anew."""
         self._waiting: list[Moment[Item]] = []
         self._last: Moment[Item] | None = None
+        self._past: deque[Moment[Item]] = deque(maxlen=REMEMBERED)
         self._missed: Counter[str] = Counter()
+        self._delay: dict[str, tuple[float, int]] = {}  # and how many it had missed then
 
     def add(self, name: str, stamp_ns: int, item: Item, now: float) -> list[Moment[Item]]:
         """Take an item of camera `name`; the moments that are ready. `now` in seconds that never run back."""
-        self._missed[name] = 0
         if self._is_late(name, stamp_ns):
             self.late[name] += 1
+            self._learn_delay(name, stamp_ns, now)
             return self.ready(now)
         moment = self._moment_for(name, stamp_ns, now)
         moment.items[name], moment.stamps[name] = item, stamp_ns
@@ -83,6 +89,24 @@ class Moments(Generic[Item]):
     def missing(self, moment: Moment[Item]) -> list[str]:
         """Cameras that are not in it."""
         return [name for name in self._names if name not in moment.items]
+
+    def delay(self, name: str) -> float | None:
+        """Seconds after the first item of a moment that those of a camera come that is not waited for.
+
+        None where it is waited for, or nothing comes from it.
+        """
+        missed, (delay, before) = self._missed[name], self._delay.get(name, (0.0, -MISSES))
+        return delay if missed >= MISSES and missed - before < MISSES else None
+
+    def _learn_delay(self, name: str, stamp_ns: int, now: float) -> None:
+        """How long after the first item of its moment, which is out, this one has come."""
+        fitting = [m for m in self._past if name not in m.stamps and m.span_with(stamp_ns) <= self._tolerance]
+        if not fitting:
+            return
+        delay = now - min(fitting, key=lambda m: m.span_with(stamp_ns)).since
+        self._delay[name] = delay, self._missed[name]
+        if delay < self._patience:
+            self._missed[name] = 0
 
     def _is_late(self, name: str, stamp_ns: int) -> bool:
         last = self._last
@@ -114,4 +138,7 @@ class Moments(Generic[Item]):
         self.superseded += len(old)
         self._waiting = [m for m in self._waiting if m is not moment and all(m is not o for o in old)]
         self._last = moment
+        self._past.append(Moment(moment.since, stamps=moment.stamps))  # without items, which are large
         self._missed.update(self.missing(moment))
+        for name in moment.items:
+            self._missed[name] = 0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -21,9 +22,35 @@ POLL = 0.005
 class Mount(Protocol):
     """Gives `base_from_camera`."""
 
-    def base_from_camera(self, camera_frame: str, stamp: Time) -> Rigid:
-        """Pose of the camera (OpenCV axes) in the base frame. Raises TransformError."""
+    def base_from_camera(self, camera_frame: str, stamp: Time, wait: bool = True) -> Rigid:
+        """Pose of the camera (OpenCV axes) in the base frame. Raises TransformError.
+
+        Where it does not `wait` it takes what is known already.
+        """
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class Mounted:
+    """`base_from_camera` at an image, or None and why, in words that name the transform."""
+
+    base_from_camera: Rigid | None
+    problem: str = ""
+
+
+class WaitedOnce:
+    """The mount at one image: looked up when it is asked for, by `look(wait)`, and waited for once."""
+
+    def __init__(self, look: Callable[[bool], Mounted]) -> None:
+        self._look, self._wait = look, True
+        self._found: Rigid | None = None
+
+    def __call__(self) -> Rigid | None:
+        """The mount; one that was missing may have come since."""
+        if self._found is None:
+            self._found = self._look(self._wait).base_from_camera
+            self._wait = False
+        return self._found
 
 
 class FixedMount:
@@ -32,7 +59,7 @@ class FixedMount:
     def __init__(self, base_from_camera: Rigid) -> None:
         self._base_from_camera = base_from_camera
 
-    def base_from_camera(self, camera_frame: str, stamp: Time) -> Rigid:
+    def base_from_camera(self, camera_frame: str, stamp: Time, wait: bool = True) -> Rigid:
         """The mount, whatever the frame and the stamp."""
         return self._base_from_camera
 
@@ -40,7 +67,7 @@ class FixedMount:
 class NoMount:
     """Neither TF nor a parameter: says so each time it is asked."""
 
-    def base_from_camera(self, camera_frame: str, stamp: Time) -> Rigid:
+    def base_from_camera(self, camera_frame: str, stamp: Time, wait: bool = True) -> Rigid:
         """Raises TransformError always."""
         raise TransformError(
             "TF cannot be read (neither tf2_ros nor tf2_msgs is installed); set `base_from_camera`"
@@ -53,18 +80,18 @@ class TransformMount:
     def __init__(self, source: TransformSource, base_frame: str, timeout: float) -> None:
         self._source, self._base_frame, self._timeout = source, base_frame, timeout
 
-    def base_from_camera(self, camera_frame: str, stamp: Time) -> Rigid:
+    def base_from_camera(self, camera_frame: str, stamp: Time, wait: bool = True) -> Rigid:
         """From TF. Raises TransformError saying what to do."""
         if camera_frame == self._base_frame:
             return Rigid.identity()
         if not camera_frame:
             raise TransformError("the image names no frame_id; set `camera_frame_id` or `base_from_camera`")
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + (self._timeout if wait else 0.0)
         while True:
             try:
                 return self._source.lookup(self._base_frame, camera_frame, stamp)
             except TransformNotYetError as error:
-                if time.monotonic() > deadline:
+                if time.monotonic() >= deadline:
                     raise self._explained(camera_frame, error) from error
             except TransformError as error:
                 raise self._explained(camera_frame, error) from error

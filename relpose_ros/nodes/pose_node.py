@@ -15,7 +15,7 @@ from relpose_ros.nodes.camera_node import CameraNode
 from relpose_ros.nodes.channel import ALONE
 from relpose_ros.nodes.health import Level
 from relpose_ros.nodes.intake import ImageMessage
-from relpose_ros.nodes.mount import Mount, open_mounts
+from relpose_ros.nodes.mount import Mount, Mounted, WaitedOnce, open_mounts
 from relpose_ros.nodes.parameters import Parameter
 from relpose_ros.nodes.results import STATES, ResultPublisher, truthful
 from relpose_ros.nodes.transforms import SharedTransforms
@@ -40,7 +40,8 @@ class PoseNode(CameraNode):
     """Base of the nodes that localize. Out: `~/pose`, `~/result`, `~/state`, `/diagnostics`.
 
     A subclass fills `load`, where it calls `answer_in`, and calls `publish_answer` in `process`. Whoever
-    wants to know the answers is appended to `listeners` in `load`, after `answer_in`.
+    wants to know the answers is appended to `listeners` in `load`, after `answer_in`; to `doubts`, who knows
+    why `~/state` is less than localized though an answer is.
     """
 
     nothing_known = STATES[State.UNLOCALIZED]
@@ -48,6 +49,7 @@ class PoseNode(CameraNode):
     def __init__(self, name: str, parameters: Sequence[Parameter]) -> None:
         super().__init__(name, (*parameters, *POSE_PARAMETERS))
         self.listeners: list[AnswerListener] = []
+        self.doubts: list[Callable[[Answer], str]] = []
         self.transforms = SharedTransforms(self)
         self._map_frame = ""
         self._mounts: dict[str, Mount] = {}
@@ -69,12 +71,18 @@ class PoseNode(CameraNode):
         self._map_frame = map_frame
         self.listeners += [ResultPublisher(self), AccuracyMonitor(self, self.health, self.complaints)]
         self.while_configured.callback(self.listeners.clear)
+        self.while_configured.callback(self.doubts.clear)
         self.state.say(frame=map_frame)
 
-    def publish_answer(self, found: Localization, message: ImageMessage) -> Localization:
-        """Tell the listeners what is true about an answer, count it, and return what was told."""
+    def publish_answer(
+        self, found: Localization, message: ImageMessage, mount: WaitedOnce | None = None
+    ) -> Localization:
+        """Tell the listeners what is true about an answer, count it, and return what was told.
+
+        `mount`: that of the message, where it was asked for already.
+        """
         stamp, frame = message.header.stamp, self.camera_frame(message)
-        return self.tell(found, stamp, frame, lambda: self.mount_of(message))
+        return self.tell(found, stamp, frame, mount or self.mount_of(message))
 
     def tell(
         self, found: Localization, stamp: Time, frame: str, mount: Callable[[], Rigid | None]
@@ -87,6 +95,7 @@ class PoseNode(CameraNode):
             self._count(answer)
             for listener in self.listeners:
                 listener.on_answer(answer)
+            self._say_state(answer)
         return found
 
     def forget(self, reason: str) -> None:
@@ -128,25 +137,37 @@ class PoseNode(CameraNode):
         self.health.note("last latency ms", f"{found.latency_ms.get('total', 0.0):.1f}")
         self.health.note("last age s", f"{self.age(answer.stamp):.3f}")
         self._answered_at = time.monotonic()
-        self.state.say_if_active(localization=STATES[found.state], reason=found.reason)
+
+    def _say_state(self, answer: Answer) -> None:
+        """Of the answer, or of what it was used for, whichever is known less well."""
+        state, reason = answer.found.state, answer.found.reason
+        doubt = next((text for doubts in self.doubts if (text := doubts(answer))), "")
+        if state is State.LOCALIZED and doubt:
+            state, reason = State.DEGRADED, doubt
+        self.state.say_if_active(localization=STATES[state], reason=reason)
 
     def _fit_for_pose(self, found: Localization) -> bool:
         if not found.has_pose or found.confidence < self.get_parameter("minimum_confidence").value:
             return False
         return found.state is State.LOCALIZED or bool(self.get_parameter("publish_degraded").value)
 
-    def mount_of(self, message: ImageMessage, camera: str = ALONE) -> Rigid | None:
-        """The mount, or None: then the camera's pose is known but that of the robot is not."""
+    def mount_of(self, message: ImageMessage) -> WaitedOnce:
+        """The mount of the only camera; None: the camera's pose is known but that of the robot is not."""
+        return WaitedOnce(lambda wait: self.look_up_mount(message, wait=wait))
+
+    def look_up_mount(self, message: ImageMessage, camera: str = ALONE, wait: bool = True) -> Mounted:
+        """The mount at an image; where it is unknown, that is reported."""
         frame, stamp = self.camera_frame(message, camera), message.header.stamp
         topic = f"mount {camera}".strip()
         try:
-            mount = self._mounts[camera].base_from_camera(frame, stamp)
+            mount = self._mounts[camera].base_from_camera(frame, stamp, wait)
         except RelposeError as error:
-            self.health.count("poses without mount")
+            if wait:
+                self.health.count("poses without mount")
             text = f"the camera's mount is unknown, no ~/pose: {error}"
             if camera:
                 text = f"the mount of camera {camera} is unknown, it is left out: {error}"
             self.complaints.report(topic, Level.ERROR, text)
-            return None
+            return Mounted(None, str(error))
         self.complaints.solved(topic)
-        return mount
+        return Mounted(mount)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rclpy.action.server import ActionServer, CancelResponse
@@ -14,17 +12,14 @@ from rclpy.clock_type import ClockType
 from rclpy.task import Future as RosFuture
 from relpose_msgs.action import Relocalize
 
-from relpose_ros.geometry.covariance import nees
-from relpose_ros.geometry.rigid import Rigid
-from relpose_ros.localization.tracking.fusion import gate
+from relpose_ros.localization.hint import Hint
+from relpose_ros.localization.tracking.hinted_answers import HintedAnswers
 from relpose_ros.nodes.answers import Answer
 from relpose_ros.nodes.hints import Hints
-from relpose_ros.nodes.initial_pose import Array, InitialPose, hint_from_message
-from relpose_ros.nodes.messages import seconds
+from relpose_ros.nodes.initial_pose import InitialPose, hint_from_message
 from relpose_ros.nodes.parameters import Parameter
-from relpose_ros.nodes.tracked_pose import tracked_message
+from relpose_ros.nodes.relocalize_search import Search, SearchJudge
 from relpose_ros.nodes.tracking import Tracking
-from relpose_ros.types import State
 
 if TYPE_CHECKING:
     from relpose_ros.localization.tracking import Decision
@@ -36,25 +31,8 @@ RELOCALIZE_PARAMETERS = (
 )  # fmt: skip
 """Parameters of nodes that serve ~/relocalize."""
 
-Belief = tuple[Rigid, Array]
-"""A pose of the base in the map and its (6, 6) covariance."""
-
 TICK = 0.05
 """Seconds between two looks at a search."""
-
-
-@dataclass
-class Search:
-    """One goal in work. Written in the worker's thread, read in the executor's, under `lock`."""
-
-    deadline: float
-    hint: Belief | None = None
-    ended: str = ""
-    frames: int = 0
-    last_reason: str = "no image yet"
-    best_confidence: float = 0.0
-    found: Relocalize.Result | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class RelocalizeServer:
@@ -62,6 +40,7 @@ class RelocalizeServer:
 
     def __init__(self, node: PoseNode, tracking: Tracking, initial: InitialPose, hints: Hints) -> None:
         self._node, self._tracking, self._initial, self._hints = node, tracking, initial, hints
+        self._judge = SearchJudge(node, tracking, hints)
         self._search: Search | None = None
         # It lives as long as the node, as its services do.
         self._server = ActionServer(
@@ -106,17 +85,22 @@ class RelocalizeServer:
             return "another relocalization is under way; cancel it first"
         if not math.isfinite(request.timeout) or request.timeout < 0:
             return f"expected a timeout of 0 or more seconds, got {request.timeout}"
-        search = Search(time.monotonic() + (request.timeout or self._node.settings["relocalize_timeout"]))
+        settings = self._node.settings
+        deadline = time.monotonic() + (request.timeout or settings["relocalize_timeout"])
+        search = Search(deadline, HintedAnswers(settings["hint_speed"], self._tracking.tracker.options))
         if request.use_hint:
             try:
-                search.hint = hint_from_message(request.hint, self._node.settings["global_frame_id"])
+                search.hint = Hint(*hint_from_message(request.hint, settings["global_frame_id"]))
             except ValueError as error:
                 return f"the hint cannot be used: {error}"
         if self._tracking.is_off or not request.use_hint:
             self._hints.forget("a relocalization was asked for")
-        problem = self._initial.give(request.hint) if request.use_hint else ""
-        self._search = None if problem else search
-        return problem
+        if request.use_hint:
+            if problem := self._initial.give(request.hint):
+                return problem
+            search.given = self._hints.given
+        self._search = search
+        return ""
 
     async def _end(self, goal: Any, search: Search) -> Relocalize.Result:
         """Wait, telling the progress."""
@@ -170,43 +154,12 @@ class RelocalizeServer:
         search = self._search
         if search is None or search.ended:
             return
-        result, reason = self._judged(search, answer, decision)
+        result, reason = self._judge.judged(search, answer, decision)
         with search.lock:
             search.frames += 1
             search.last_reason = reason
             search.best_confidence = max(search.best_confidence, float(answer.found.confidence))
             search.found = search.found or result
-
-    def _judged(
-        self, search: Search, answer: Answer, decision: Decision | None
-    ) -> tuple[Relocalize.Result | None, str]:
-        """The result if this answer ends the search, else why it does not."""
-        if answer.map_from_base is None or answer.covariance is None:
-            return None, answer.found.reason or "no pose of the base"
-        if self._tracking.tracks:
-            pose = self._tracking.at(seconds(answer.stamp))
-            if decision is None or not decision.used or pose is None:
-                return None, "not judged" if decision is None else decision.reason
-            return self._found(answer, pose.map_from_base, pose.covariance), ""
-        if answer.found.state is not State.LOCALIZED:
-            return None, f"degraded: {answer.found.reason}"
-        if search.hint is not None and not self._agree(
-            search.hint, (answer.map_from_base, answer.covariance)
-        ):
-            return None, "it disagrees with the hint"
-        return self._found(answer, answer.map_from_base, answer.covariance), ""
-
-    def _agree(self, hint: Belief, answer: Belief) -> bool:
-        squared = nees(hint[0].error_to(answer[0]), hint[1] + answer[1])
-        return squared <= gate(self._tracking.tracker.options)
-
-    def _found(self, answer: Answer, map_from_base: Rigid, covariance: Array) -> Relocalize.Result:
-        return Relocalize.Result(
-            success=True,
-            reason=answer.found.reason,
-            pose=tracked_message(self._node, answer.stamp, map_from_base, covariance),
-            confidence=float(answer.found.confidence),
-        )
 
 
 def feedback(search: Search) -> Relocalize.Feedback:

@@ -127,7 +127,8 @@ def start_localizer(options: ReplayOptions, topics: CameraTopics) -> NodeProcess
         "features.pruner": options.pruner,
         "features.matcher": options.matcher,
         "retrieval.checkpoint": options.retrieval,
-        **_scene_parameters(options.scene),
+        "scene.checkpoint": options.scene,
+        "global_frame_id": _global_frame(options.scene),
         **_relative_parameters(options.relative_checkpoint),
         "base_frame_id": options.base_frame,
         "allow_unscaled_map": options.allow_unscaled_map,
@@ -140,15 +141,14 @@ def start_localizer(options: ReplayOptions, topics: CameraTopics) -> NodeProcess
     return NodeProcess(options.node, log, parameters=parameters, remappings=remappings)
 
 
-def _scene_parameters(scene: str) -> dict[str, Any]:
-    """Of the node; a bag and a map name no frame, so that of the checkpoint is taken."""
+def _global_frame(scene: str) -> str:
+    """A bag and a map name no frame, so that of the checkpoint is taken, where there is one."""
     if not scene:
-        return {}
+        return "map"
     from relpose_ros.checkpoints.format import read_info
     from relpose_ros.checkpoints.scene import SceneInfo
 
-    frame = SceneInfo.of(read_info(scene), scene).frame
-    return {"scene.checkpoint": scene, "global_frame_id": frame}
+    return SceneInfo.of(read_info(scene), scene).frame
 
 
 def _relative_parameters(checkpoint: str) -> dict[str, Any]:
@@ -165,7 +165,8 @@ def record(options: ReplayOptions, topics: CameraTopics, process: NodeProcess) -
 
     with spinning_node("relpose_replay") as node:
         recording = Recording(Collector(node, LOCALIZER))
-        player = BagPlayer(node, options.bag, topics, recording.collector.sent)
+        frame = _global_frame(options.scene)
+        player = BagPlayer(node, options.bag, topics, recording.collector.sent, frame)
         collector = recording.collector
 
         def all_connected() -> bool:

@@ -156,16 +156,20 @@ def format_figures(figures: dict[str, Any]) -> str:
         return "-" if age[key] is None else f"{1e3 * age[key]:.0f}"
 
     slope = memory["slope_per_minute"]
-    return "\n".join(
-        [
-            f"images         {figures['images_played']} played in {figures['seconds']:.1f} s, "
-            f"{figures['images_answered']} answered ({figures['answers_per_second']:.1f}/s), "
-            f"{figures['images_dropped']} dropped for newer ones, {figures['poses_published']} poses",
-            f"image age      p50 {milliseconds('p50')} ms, p95 {milliseconds('p95')} ms, "
-            f"max {milliseconds('max')} ms (image sent to answer received)",
-            f"node memory    {memory['first'] or 0:.0f} MB at first, {memory['last'] or 0:.0f} MB at last"
-            + ("" if slope is None else f", {slope:+.2f} MB/min"),
-            f"node processor {figures['node_processor']['cores'] or 0:.2f} cores, "
-            f"{figures['node_processor']['ms_per_answer'] or 0:.0f} ms for each answer",
-        ]
-    )
+    lines = [
+        f"images         {figures['images_played']} played in {figures['seconds']:.1f} s, "
+        f"{figures['images_answered']} answered ({figures['answers_per_second']:.1f}/s), "
+        f"{figures['images_dropped']} dropped for newer ones, {figures['poses_published']} poses",
+        f"image age      p50 {milliseconds('p50')} ms, p95 {milliseconds('p95')} ms, "
+        f"max {milliseconds('max')} ms (image sent to answer received)",
+        f"node memory    {memory['first'] or 0:.0f} MB at first, {memory['last'] or 0:.0f} MB at last"
+        + ("" if slope is None else f", {slope:+.2f} MB/min"),
+        f"node processor {figures['node_processor']['cores'] or 0:.2f} cores, "
+        f"{figures['node_processor']['ms_per_answer'] or 0:.0f} ms for each answer",
+    ]
+    if figures["images_dropped"] > figures["images_answered"]:
+        lines.append(
+            "               most images were dropped: the machine is too slow or too busy for this pace; "
+            "--profile fast, or a lower --rate of `relpose replay`, answers more of them"
+        )
+    return "\n".join(lines)

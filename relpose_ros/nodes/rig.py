@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.nodes.health import Level
 from relpose_ros.nodes.intake import ImageMessage
 from relpose_ros.nodes.moments import Moment, Moments
+from relpose_ros.nodes.mount import Mounted
 from relpose_ros.nodes.parameters import Parameter
-from relpose_ros.types import CameraShare, Frame, Localization, RigFrame
+from relpose_ros.types import MOUNT_SIGMA, CameraShare, Frame, Localization, RigFrame
 
 if TYPE_CHECKING:
     from relpose_ros.nodes.pose_node import PoseNode
@@ -25,6 +28,12 @@ RIG_PARAMETERS = (
               "taken to stand still between them", range=(0.0, 0.5)),
     Parameter("camera_patience", 0.05, "seconds that the first image of a moment waits for the others; "
               "a camera that is later is left out", range=(0.0, 2.0)),
+    Parameter("mount_position_sigma", MOUNT_SIGMA[0], "metres: standard deviation, on each axis, of where "
+              "each of `cameras` is mounted relative to the first; goes into the covariance of the base",
+              range=(0.0, 1.0)),
+    Parameter("mount_rotation_sigma", MOUNT_SIGMA[1], "radians: the same, about each axis, of how it is "
+              "turned: 0.0035 (0.2 deg) where a target was used, 0.02 where it is from a drawing",
+              range=(0.0, 0.5)),
 )  # fmt: skip
 """Parameters of nodes that take several cameras."""
 
@@ -67,6 +76,47 @@ class RigCollector:
         for moment in moments:
             self._node.offer({n: moment.items[n] for n in self._node.camera_names if n in moment.items})
 
+    def view(self, frames: Mapping[str, Frame], mounts: Mapping[str, Mounted]) -> RigView | None:
+        """Of the cameras whose mount is known; None where there is none. Raises ImageError, CameraError.
+
+        The node's first camera says where the base is, whether it is among them or not.
+        """
+        settings, first = self._node.settings, self._node.camera_names[0]
+        known = {n: mount for n in frames if (mount := mounts[n].base_from_camera) is not None}
+        if not known:
+            return None
+        uncertain = settings["mount_position_sigma"], settings["mount_rotation_sigma"]
+        sigma = np.array([(0.0, 0.0) if n == first else uncertain for n in known])
+        mounted = Rigid.stack(list(known.values()))
+        rig = RigFrame(tuple(frames[n] for n in known), mounted, settings["camera_tolerance"], sigma)
+        return RigView(rig, tuple(known))
+
+    def left_out(
+        self,
+        messages: Mapping[str, ImageMessage],
+        frames: Mapping[str, Frame],
+        mounts: Mapping[str, Mounted],
+    ) -> dict[str, str]:
+        """Why cameras have no part in a query, by name."""
+        found = {}
+        for name in self._node.camera_names:
+            if name not in messages:
+                found[name] = self._why_absent(name)
+            elif name not in frames:
+                found[name] = "its image could not be used"
+            elif mounts[name].base_from_camera is None:
+                found[name] = f"its mount is unknown: {mounts[name].problem}"
+        return found
+
+    def _why_absent(self, name: str) -> str:
+        delay = self._moments.delay(name)
+        if delay is None:
+            return "no image of this moment"
+        return (
+            f"its images come {delay:.2g} s after those of the others, camera_patience is "
+            f"{self._patience:g} s: it is not waited for"
+        )
+
     def completed(self, answer: Localization, missing: dict[str, str]) -> Localization:
         """An answer with a share for every camera, also for those that are `missing`, by name and why.
 
@@ -89,6 +139,12 @@ class RigCollector:
                 complaints.report(f"camera {name}", Level.WARN, text)
             else:
                 complaints.solved(f"camera {name}")
+        for share in cameras:
+            if share.disagrees:
+                text = f"camera {share.source} {share.remark}"
+                complaints.report(f"place of {share.source}", Level.WARN, text)
+            else:
+                complaints.solved(f"place of {share.source}")
 
 
 @dataclass(frozen=True)
@@ -97,17 +153,6 @@ class RigView:
 
     rig: RigFrame
     names: tuple[str, ...]
-
-    @classmethod
-    def of(
-        cls, frames: Mapping[str, Frame], mounts: Mapping[str, Rigid | None], tolerance: float
-    ) -> RigView | None:
-        """Of the cameras whose mount is known; None where there is none. Raises ImageError, CameraError."""
-        known = {name: mount for name in frames if (mount := mounts[name]) is not None}
-        if not known:
-            return None
-        rig = RigFrame(tuple(frames[n] for n in known), Rigid.stack(list(known.values())), tolerance)
-        return cls(rig, tuple(known))
 
     @property
     def first(self) -> str:
@@ -121,21 +166,3 @@ class RigView:
         name, pose = self.names[index], answer.map_from_camera
         pose = None if pose is None else pose @ self.rig.base_from_camera[index]
         return name, replace(answer, map_from_camera=pose, matches=shares[name].matches)
-
-
-def left_out(
-    names: Sequence[str],
-    messages: Mapping[str, ImageMessage],
-    frames: Mapping[str, Frame],
-    mounts: Mapping[str, Rigid | None],
-) -> dict[str, str]:
-    """Why cameras have no part in a query, by name."""
-    found = {}
-    for name in names:
-        if name not in messages:
-            found[name] = "no image of this moment"
-        elif name not in frames:
-            found[name] = "its image could not be used"
-        elif mounts[name] is None:
-            found[name] = "its mount is unknown"
-    return found

@@ -71,10 +71,12 @@ class Tracking:
         self.tracker = PoseTracker(tracker_options(self._node.settings))
         self.last = None
         self._node.listeners.append(self)
+        self._node.doubts.append(self.doubt)
         self._node.while_configured.callback(self.followers.clear)
 
     def listen(self) -> None:
         """While the node is active; the track ends with that, as the robot may be carried away meanwhile."""
+        self.last = None  # the frame that was in work at the last deactivation may have come after it
         self._node.while_active.callback(self.reset, "the node was deactivated")
         if self.is_off:
             self._node.health.note("tracking", f"off: {self.is_off}")
@@ -103,6 +105,11 @@ class Tracking:
         """Where the base is at `stamp` (seconds); None as in `here`."""
         pose = self.tracker.pose(stamp)
         return None if pose is None or pose.state is State.UNLOCALIZED else pose
+
+    def doubt(self, answer: Answer) -> str:
+        """Why the tracked pose at an answer's stamp is less than localized; "" where it is not less."""
+        pose = self.tracker.pose(seconds(answer.stamp)) if self.tracks else None
+        return "" if pose is None or pose.state is State.LOCALIZED else f"the tracked pose: {pose.reason}"
 
     def on_answer(self, answer: Answer) -> None:
         """Judge the answer, then tell the followers."""

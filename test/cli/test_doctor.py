@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
+from configparser import ConfigParser
+from pathlib import Path
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import pytest
 
 from relpose_ros.cli import examination
 from relpose_ros.cli.examination import REQUIRED, Piece, cores, graphics, transport
 from relpose_ros.cli.main import main
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -41,6 +47,23 @@ def test_a_whole_installation_is_healthy(capsys):
     )
     assert {"rclpy", "relpose_msgs", "tf2_ros", "torch", "onnxruntime", "GPU", "cores"} <= set(findings)
     assert "Fast DDS profile" in findings
+
+
+def test_what_is_looked_for_is_what_the_package_needs():
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    needed = setup["options"]["install_requires"].split()
+    assert {re.split("[<>=]", line)[0] for line in needed} == {piece.distribution for piece in REQUIRED}
+
+
+def test_a_robot_is_told_to_install_what_rosdep_does_not():
+    by_rosdep = {depend.text for depend in ElementTree.parse(ROOT / "package.xml").iter("exec_depend")}
+    by_apt = {"opencv-python-headless": "python3-opencv", "pyyaml": "python3-yaml"}
+    page = (ROOT / "docs" / "getting-started.md").read_text()
+    (line,) = re.findall(r"^    pip install (.*poselib.*)$", page, re.M)
+    for piece in REQUIRED:
+        key = by_apt.get(piece.distribution, f"python3-{piece.distribution}")
+        assert (key in by_rosdep) != (piece.distribution in line), piece.distribution
 
 
 def test_a_missing_optional_piece_says_what_it_would_give(capsys, absent):

@@ -93,6 +93,9 @@ def test_a_matcher_reaches_the_localizer(source, localizer):
     assert (localizer.args.matcher, localizer.args.matcher_iterations) == (None, None)
     assert main([*line, "--matcher", "net.safetensors", "--matcher-iterations", "4"]) == 0
     assert localizer.args.matcher == Path("net.safetensors") and localizer.args.matcher_iterations == 4
+    assert localizer.args.matcher_backend == "auto"
+    assert main([*line, "--matcher", "net.safetensors", "--matcher-backend", "onnxruntime"]) == 0
+    assert localizer.args.matcher_backend == "onnxruntime"
 
 
 def test_a_scene_reaches_the_localizer(source, localizer):

@@ -55,3 +55,10 @@ def test_other_odometry_is_refused(source, localizer, capsys, word):
 def test_kidnapping_without_odometry_is_refused(source, localizer, capsys):
     assert main(["evaluate", "--map", "m", str(source), "--out", "r", "--kidnap-at", "1"]) == 2
     assert "--odometry" in capsys.readouterr().err and not localizer.frames
+
+
+def test_a_kidnapping_after_the_end_is_refused_and_the_single_frames_are_shown(source, localizer, capsys):
+    line = ["evaluate", "--map", "m", str(source), "--out", "r", "--odometry", "simulated:1"]
+    assert main([*line, "--kidnap-at", "60"]) == 2
+    said = capsys.readouterr()
+    assert "availability" in said.out and "expected a kidnapping within" in said.err

@@ -160,9 +160,10 @@ def test_a_matcher_is_made(small_world, nearest_matcher, monkeypatch, capsys):
         "--map",
         str(small_world.map),
     ]
-    assert main(["localize", *line, "--matcher", str(nearest_matcher), "--matcher-iterations", "3"]) == 0
+    line += ["--matcher", str(nearest_matcher), "--matcher-iterations", "3", "--matcher-backend", "torch"]
+    assert main(["localize", *line]) == 0
     assert (
-        made == [((nearest_matcher, 3), {"keypoints": 1024, "backend": "auto"})]
+        made == [((nearest_matcher, 3), {"keypoints": 1024, "backend": "torch"})]
         and ": localized" in capsys.readouterr().out
     )
 

@@ -93,6 +93,19 @@ def test_wrong_usage_is_status_2(capsys, line):
     assert "usage: relpose" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "line", [["evaluate", "office.relmap", "drive/", "--out", "report"], ["localize", "a.jpg", "--mpa", "b"]]
+)
+def test_what_a_command_does_not_know_is_refused_with_its_own_usage(capsys, line):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(line)
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert (
+        f"usage: relpose {line[0]} " in said and f"relpose {line[0]}: error: unrecognized arguments" in said
+    )
+
+
 def test_every_command_of_the_table_has_help_with_examples(capsys):
     commands = cli.load_commands()
     assert list(commands)[: len(cli.COMMANDS)] == list(cli.COMMANDS)
@@ -101,7 +114,7 @@ def test_every_command_of_the_table_has_help_with_examples(capsys):
         with pytest.raises(SystemExit) as stop:
             cli.main([name, "--help"])
         assert stop.value.code == 0
-        assert f"relpose {name}" in capsys.readouterr().out
+        assert f"relpose {name}" in capsys.readouterr().out.partition("\nexamples:\n")[2]
 
 
 def test_other_packages_add_commands(monkeypatch, capsys):

@@ -67,3 +67,16 @@ def test_broken_models(tmp_path):
     (model / "points3D.bin").write_bytes(data[:-9])
     with pytest.raises(DatasetError, match="too early"):
         colmap_points(model)
+    (model / "points3D.bin").unlink()
+    with pytest.raises(DatasetError, match=r"points3D\.bin: cannot read"):
+        colmap_points(model)
+
+
+@pytest.mark.parametrize("points", ["", "nan", "1e30"])
+def test_points_that_are_none(tmp_path, points):
+    """No point at all, though images see some; one that is nowhere; a number beyond all."""
+    model = write_text(tmp_path / "sparse")
+    numbers = {"": "", "nan": "7 nan 2 3 1 1 1 0.5\n", "1e30": "1e30 1 2 3 1 1 1 0.5\n"}
+    (model / "points3D.txt").write_text(numbers[points])
+    with pytest.raises(DatasetError, match="sees a point" if not points else "finite"):
+        colmap_points(model)

@@ -40,6 +40,7 @@ def test_each_image_sees_its_points_once(write):
         (HEAD + "1\n1 2 3 0 0 0 1 9 5 1.5 2.5", "one of 2 images, got number 9"),
         (HEAD + "1\n1 2 nan 0 0 0 0", "finite"),
         (HEAD + "1\n1 2 3 0 0 0", "expected X Y Z"),
+        (HEAD + "1\n1 2", "expected X Y Z"),
     ],
 )
 def test_broken_models(write, text, match):

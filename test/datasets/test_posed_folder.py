@@ -198,6 +198,12 @@ def test_what_is_no_source(tmp_path):
     assert "rosbag" in str(caught.value)
 
 
+def test_a_map_in_the_place_of_a_source(tmp_path):
+    (tmp_path / "office.relmap").write_bytes(b"relmap 2")
+    with pytest.raises(DatasetError, match="a map, where posed images were expected"):
+        open_source(tmp_path / "office.relmap")
+
+
 def test_options_and_formats_that_do_not_exist(folder):
     with pytest.raises(ConfigurationError, match="unknown dataset format 'nerf'"):
         open_source(folder, format="nerf")

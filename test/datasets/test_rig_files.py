@@ -11,6 +11,7 @@ import yaml
 
 from relpose_ros.datasets.rig_files import read_mask, read_rig
 from relpose_ros.errors import CameraError, ConfigurationError, ImageError
+from relpose_ros.types import MOUNT_SIGMA
 
 CAMERA = "model: pinhole\nfx: 60\nfy: 61\ncx: 31.5\ncy: 23.5\nwidth: 64\nheight: 48\n"
 FORWARD = [0.3, 0.0, 0.5, -0.5, 0.5, -0.5, 0.5]
@@ -64,6 +65,17 @@ def test_the_tolerance_is_used(folder: Path) -> None:
     assert len(read_rig(written(folder, {**rig, "tolerance": 1})).frames) == 2
 
 
+def test_how_well_mounts_are_known_is_used(folder: Path) -> None:
+    """Of all but the first camera, which says where the base is; a camera's own goes before."""
+    rig = content()
+    assert read_rig(written(folder, rig)).mounts.sigma.tolist() == [[0, 0], list(MOUNT_SIGMA)]
+    rig["mount_sigma"] = [0.02, 0]
+    assert read_rig(written(folder, rig)).mounts.sigma.tolist() == [[0, 0], [0.02, 0]]
+    rig["cameras"]["front"]["mount_sigma"] = [0.001, 0.002]
+    rig["cameras"]["left"]["mount_sigma"] = [0, 0]
+    assert read_rig(written(folder, rig)).mounts.sigma.tolist() == [[0.001, 0.002], [0, 0]]
+
+
 def changed(**entries: object) -> dict:
     rig = content()
     rig["cameras"]["left"].update(entries)
@@ -79,7 +91,10 @@ def changed(**entries: object) -> dict:
         ("{cameras: {}}", "expected `cameras`"),
         ("{cameras: {left: 3}}", "mapping for camera left"),
         ("cameras: [", "not YAML"),
-        ({**content(), "camera": 1}, "expected `cameras` and `tolerance`, got camera, cameras"),
+        ({**content(), "camera": 1}, "expected `cameras`, .*, got camera, cameras"),
+        ({**content(), "mount_sigma": 0.01}, "mount_sigma: expected two standard deviations"),
+        ({**content(), "mount_sigma": [0.01, -1]}, "mount_sigma: expected two standard deviations"),
+        (changed(mount_sigma=[0.01, float("nan")]), "camera left: mount_sigma: expected two"),
         ({**content(), "tolerance": "soon"}, "expected seconds, got 'soon'"),
         (changed(stamp=[1]), "expected seconds"),
         (changed(maks="mask.png"), "camera left: .*unknown: maks"),

@@ -219,6 +219,27 @@ def test_unknown_mount_is_refused(recorder, tmp_path, camera, make_image, make_p
         open_source(tmp_path / "bag")
 
 
+def test_a_drive_recorded_without_tf_static_is_told_so(recorder, tmp_path, camera, make_image, make_pose):
+    recorder.frame(5, make_image(0), camera)
+    recorder.tf(5, "map", "base_link", make_pose(0))
+    recorder.close()
+    with pytest.raises(DatasetError, match=r"TF knows camera, which moves in no world.* /tf_static"):
+        open_source(tmp_path / "bag")
+
+
+def test_options_of_another_kind_are_refused(recorder, tmp_path, camera, make_image):
+    recorder.frame(5, make_image(0), camera)
+    recorder.close()
+    for option, value in (
+        ("every", "two"),
+        ("every", 1.5),
+        ("min_distance_m", "far"),
+        ("rectified", "no way"),
+    ):
+        with pytest.raises(ConfigurationError, match=f"{option}: expected .*, got {value!r}"):
+            open_source(tmp_path / "bag", **{option: value})
+
+
 def test_ambiguity_is_an_error_that_lists_the_topics(recorder, tmp_path, camera, make_image, make_pose):
     recorder.frame(5, make_image(0), camera, topic="/left")
     recorder.frame(5, make_image(1), camera, topic="/right")

@@ -13,9 +13,9 @@ from noisy_regressor import NoisyRegressor, image_of, known_to  # type: ignore[i
 from relpose_ros.errors import CheckpointError, ConfigurationError, MapError
 from relpose_ros.geometry.covariance import nees
 from relpose_ros.geometry.rigid import Rigid
-from relpose_ros.localization import graph_road
+from relpose_ros.localization import graph_calibration, graph_refinement, graph_road
 from relpose_ros.localization.arbiter import REFINED, REGRESSION, Arbiter, ArbiterOptions
-from relpose_ros.localization.calibration import Calibration
+from relpose_ros.localization.calibration import ANOTHER_DRIVE, Calibration, fit_calibration
 from relpose_ros.localization.circumstances import with_circumstances
 from relpose_ros.localization.graph_agreement import GraphCalibration
 from relpose_ros.localization.graph_calibration import calibrate_graph, edge_calibration
@@ -315,6 +315,27 @@ def test_calibration_decides_how_it_is_heard(
         found = answer(where, point_world, 5, blind(point_world, 5))
         assert found.state is state and found.confidence <= share
         assert ("70% were right" in found.reason) == (state is State.UNLOCALIZED)
+
+
+def test_what_held_out_references_say_is_stretched_for_another_drive(hall: Map, poses, monkeypatch) -> None:
+    """Regressed and refined poses alike."""
+    regressor = NoisyRegressor(poses)
+    features = [hall.reference_features(i) for i in range(len(hall))]
+    attached = known_to(hall, regressor)
+    fitted = []
+
+    def fit(samples: Any, *gross: Any, widened: float = 1.0) -> Calibration:
+        fitted.append(fit_calibration(samples, *gross))
+        return fit_calibration(samples, *gross, widened=widened)
+
+    for module in (graph_calibration, graph_refinement):
+        monkeypatch.setattr(module, "fit_calibration", fit)
+    made = calibrate_graph(attached, regressor, features, 4)
+    known = GraphCalibration.from_dict(made.graph.calibration)
+    for plain, wide in zip(fitted, (known.regression, known.refined), strict=True):
+        assert plain.samples == wide.samples >= 3
+        assert wide.scale == pytest.approx(ANOTHER_DRIVE * plain.scale, rel=1e-9)
+        assert wide.translation_floor == pytest.approx(ANOTHER_DRIVE**0.5 * plain.translation_floor, rel=1e-9)
 
 
 def test_a_network_that_insists_is_found_out(hall: Map, poses) -> None:

@@ -221,7 +221,10 @@ def test_a_newer_schema_is_refused_with_both_versions(good: bytes, tmp_path: Pat
 def test_a_missing_map_names_the_command_that_makes_one(tmp_path: Path) -> None:
     with pytest.raises(MapError, match="no such map; build one with `relpose map build"):
         Map.open(tmp_path / "none.relmap")
-    with pytest.raises(MapError, match="no such map"):
+
+
+def test_a_folder_is_not_called_missing(tmp_path: Path) -> None:
+    with pytest.raises(MapError, match="a folder, where a map was expected"):
         Map.open(tmp_path)
 
 

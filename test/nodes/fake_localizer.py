@@ -5,9 +5,9 @@ Kinds: `good` (localized at (1, 2, 3)), `there` (the same, of another map, at (4
 localized), `nan` (a pose that is not finite), `raises` (an unexpected error in every frame), `cold` (an error
 already in the frame to warm up with), `busy` (good, but it computes instead of sleeping), `vague` (good, with
 a wide covariance), `driven` (good, and a tenth of the grey level is x in metres), `hinted` (driven, but
-degraded, and only with a hint), `slow` (good, but loading takes `seconds`, not a frame). It sleeps `seconds`
-a frame, but not when it warms up, and its map takes `megabytes`. Frames that are masked at (5, 5) are not
-localized.
+degraded, and only with a hint), `twins` (hinted, if the hint excludes a place 8 m further on), `slow` (good,
+but loading takes `seconds`, not a frame). It sleeps `seconds` a frame, but not when it warms up, and its map
+takes `megabytes`. Frames that are masked at (5, 5) are not localized.
 """
 
 from __future__ import annotations
@@ -19,21 +19,35 @@ import numpy as np
 
 from relpose_ros.errors import MapError
 from relpose_ros.geometry.rigid import Rigid
-from relpose_ros.types import CameraShare, Frame, Localization, Matches, RigFrame, State
+from relpose_ros.types import (
+    CameraShare,
+    Evidence,
+    Frame,
+    Hypothesis,
+    Localization,
+    Matches,
+    RigFrame,
+    State,
+)
 
 POSE = Rigid.from_quaternion([0.5, -0.5, 0.5, -0.5], [1.0, 2.0, 3.0])
 COVARIANCE = np.diag([1e-4, 4e-4, 9e-4, 1e-6, 1e-6, 4e-6])
 PIXEL = np.array([[5.0, 5.0]])
+AWAY = np.array([8.0, 0.0, 0.0])
 MATCHES = Matches(PIXEL, np.zeros((1, 3)), np.array([True]))
 
 
-KINDS = "good there lost nan raises cold busy vague driven hinted slow".split()
+KINDS = "good there lost nan raises cold busy vague driven hinted twins slow".split()
 
 
 class FakeMap:
     reference_names = ("a", "b")
     reference_poses = Rigid.stack([Rigid.identity(), POSE])
     landmark_points = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 2.0]])
+
+
+def guess(map_from_camera: Rigid) -> Hypothesis:
+    return Hypothesis(map_from_camera, COVARIANCE, Evidence(40, 40), "structure")
 
 
 class FakeLocalizer:
@@ -58,14 +72,18 @@ class FakeLocalizer:
         pose = Rigid(POSE.rotation, np.full(3, np.nan)) if self.kind == "nan" else POSE
         if self.kind == "there":
             pose = Rigid(POSE.rotation, np.array([4.0, 5.0, 6.0]))
-        if self.kind == "hinted" and hint is None:
+        if self.kind in ("hinted", "twins") and hint is None:
             return Localization(State.UNLOCALIZED, "ambiguous")
-        if self.kind in ("driven", "hinted"):
+        if self.kind in ("driven", "hinted", "twins"):
             pose = Rigid(POSE.rotation, np.array([0.1 * float(frame.image.mean()), 2.0, 3.0]))
+        twin = Rigid(pose.rotation, pose.translation + AWAY)
+        if self.kind == "twins" and not hint.decides(guess(pose), guess(twin)):
+            return Localization(State.UNLOCALIZED, "ambiguous")
         covariance = 1e4 * COVARIANCE if self.kind == "vague" else COVARIANCE
-        state = State.DEGRADED if self.kind == "hinted" else State.LOCALIZED
+        state = State.DEGRADED if self.kind in ("hinted", "twins") else State.LOCALIZED
+        reason = "the hint alone" if state is State.DEGRADED else ""
         return Localization(
-            state, "", pose, covariance, 0.9, "structure", 40, ("a",), {"total": 1.5},
+            state, reason, pose, covariance, 0.9, "structure", 40, ("a",), {"total": 1.5},
             matches=MATCHES,
         )  # fmt: skip
 

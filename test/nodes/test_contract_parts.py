@@ -83,6 +83,9 @@ def test_without_odometry_too_the_last_answer_ends_with_the_activation():
     assert tracking.last is answer
     stack.close()
     assert tracking.last is None
+    tracking.on_answer(answer)  # it was in work
+    tracking.listen()
+    assert tracking.last is None
 
 
 class TestSavedPose:

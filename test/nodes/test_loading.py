@@ -6,6 +6,8 @@ import pytest
 
 from relpose_ros.datasets.open import open_source
 from relpose_ros.errors import CheckpointError, ConfigurationError, MapError
+from relpose_ros.features import graph_matching
+from relpose_ros.features.onnx_iterations import BACKENDS
 from relpose_ros.localization.mapping import attach_network
 from relpose_ros.maps.assemble import BuildOptions
 from relpose_ros.nodes.loading import (
@@ -54,6 +56,18 @@ def test_a_matcher_is_the_one_that_is_named(small_world, nearest_matcher, foreig
         assert localizer._matcher.iterations == iterations and localizer._matcher.name == "imp.adagmn"
     with pytest.raises(CheckpointError, match=r"imp\.dgnns.*one_to_one\.eot_21"):
         load(settings(small_world, **{"features.matcher": str(foreign_checkpoint)}))
+
+
+def test_the_matcher_runs_by_the_runtime_that_is_named(small_world, nearest_matcher, monkeypatch):
+    """The node's choices are those that there are, and the chosen one reaches the matcher."""
+    parameter = next(p for p in MATCHING_PARAMETERS if p.name == "features.matcher_backend")
+    assert parameter.choices == BACKENDS and parameter.default == "auto"
+    asked = []
+    kept = graph_matching.advance_with
+    monkeypatch.setattr(graph_matching, "advance_with", lambda *a: asked.append(a[3]) or kept(*a))
+    for changes in ({}, {"features.matcher_backend": "torch"}):
+        load(settings(small_world, **{"features.matcher": str(nearest_matcher)}, **changes))
+    assert asked == ["auto", "torch"]
 
 
 def test_relative_poses_by_a_network_that_the_map_knows(small_world, regressor_checkpoint, tmp_path):

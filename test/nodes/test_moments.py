@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relpose_ros.nodes.moments import MISSES, WAITING, Moments
+from relpose_ros.nodes.moments import MISSES, REMEMBERED, WAITING, Moments
 
 MS = 1_000_000
 NAMES = ("front", "left", "right")
@@ -92,6 +93,45 @@ def test_a_camera_that_is_unplugged_is_waited_for_only_a_few_times():
     assert not moments.add("front", 1800 * MS, 8, 0.8)
     (back,) = moments.add("left", 1801 * MS, 80, 0.81)
     assert back.items == {"front": 8, "left": 80}
+
+
+def delayed(moments, delays, at):
+    """Of two cameras at 10 Hz, the left one so much late: when moments came out, and of how many."""
+    out = []
+    for k, delay in enumerate(delays):
+        start = 10.0 * at + 0.1 * k
+        stamp = round(1e9 * start) + 1_000_000
+        found = [(start, m) for m in moments.add("front", stamp, k, start)]
+        for now in sorted({*(start + 1e-6 + 0.01 * i for i in range(10)), start + delay}):
+            came = moments.ready(now) if now != start + delay else moments.add("left", stamp + MS, k, now)
+            found += [(now, m) for m in came]
+        out += [(round(now - start, 4), len(m.items)) for now, m in found]
+    return out
+
+
+def test_a_camera_that_is_always_late_costs_patience_a_few_times_only():
+    moments = collector(("front", "left"))
+    out = delayed(moments, [0.083] * 8, 1)
+    assert out == [(0.05, 1)] * MISSES + [(0.0, 1)] * (8 - MISSES)
+    assert moments.late == {"left": 8} and moments.delay("left") == pytest.approx(0.083)
+    assert moments.delay("front") is None
+    # Once it is in time again, though nobody waits for it, it is waited for.
+    out = delayed(moments, [0.083, 0.02, 0.02, 0.02], 2)
+    assert out == [(0.0, 1), (0.0, 1), (0.02, 2), (0.02, 2)] and moments.delay("left") is None
+
+
+def test_a_late_camera_that_is_unplugged_is_no_longer_called_late():
+    moments = collector(("front", "left"))
+    delayed(moments, [0.083] * 6, 1)
+    for k in range(MISSES + 1):
+        assert len(moments.add("front", (20_000 + 100 * k) * MS, k, 20.0 + 0.1 * k)) == 1
+    assert moments.delay("left") is None
+
+
+def test_what_is_remembered_of_moments_has_no_images():
+    moments = collector(("front", "left"))
+    delayed(moments, [0.02] * (REMEMBERED + 5), 1)
+    assert len(moments._past) == REMEMBERED and not any(m.items for m in moments._past)
 
 
 def test_a_late_image_is_no_moment_of_its_own():

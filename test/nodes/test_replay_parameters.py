@@ -8,7 +8,7 @@ import pytest
 
 from relpose_ros.nodes import replay
 from relpose_ros.nodes.replay import Recording, ReplayOptions
-from relpose_ros.nodes.replay_report import processor_figures
+from relpose_ros.nodes.replay_report import format_figures, processor_figures
 
 
 @pytest.fixture
@@ -37,3 +37,19 @@ def test_processor_time_holds_the_work_for_the_last_answer(tmp_path):
     player = SimpleNamespace(play=lambda rate, go_on: go_on())
     replay._play(ReplayOptions(tmp_path, tmp_path, tmp_path), player, process, recording)
     assert processor_figures(recording.memory, 2)["ms_per_answer"] == pytest.approx(250.0)
+
+
+@pytest.mark.parametrize(("answered", "advised"), [(90, False), (10, True)])
+def test_most_images_dropped_is_said_with_what_to_do(answered, advised):
+    figures = {
+        "images_played": 100,
+        "images_answered": answered,
+        "images_dropped": 100 - answered,
+        "poses_published": 9,
+        "seconds": 20.0,
+        "answers_per_second": answered / 20,
+        "image_age_s": {"p50": 1.0, "p95": 2.0, "max": None},
+        "node_memory_mb": {"first": 200.0, "last": 210.0, "slope_per_minute": None},
+        "node_processor": {"cores": 0.1, "ms_per_answer": 200.0},
+    }
+    assert ("--profile fast" in format_figures(figures)) == advised

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from launch.actions import IncludeLaunchDescription
@@ -12,6 +13,8 @@ from launch import LaunchService  # type: ignore[attr-defined]
 
 def main(path: str, *words: str) -> int:
     """Run until everything has ended. Returns the exit status."""
+    # A shell starts what is in its background with SIGINT ignored, and launch would never hear of it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     service = LaunchService(argv=words, noninteractive=True)
     arguments = [tuple(word.split(":=", 1)) for word in words]
     source = AnyLaunchDescriptionSource(path)

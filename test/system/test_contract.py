@@ -11,6 +11,8 @@ import pytest
 from action_msgs.msg import GoalStatus
 from driving_robot import ODOM_START, STEP_NS, Robot, map_from_base  # type: ignore[import-not-found]
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from nav_msgs.msg import Odometry
 from rclpy.action import ActionClient
 from relpose_msgs.action import Relocalize
@@ -117,6 +119,8 @@ def test_an_outlier_is_not_followed_a_kidnapping_is(drive):
     robot.step(seen=2.0)
     robot.decided("gated", 1)
     assert robot.probe.status().level == b"\x01" and "gated" in robot.probe.status().message
+    said = robot.probe.said(localization=LocalizationResult.DEGRADED)
+    assert said.reason.startswith("the tracked pose: the last fix disagrees")
     robot.steps(2)
     assert all(pose.distance_to(expected())[0] < 0.05 for _, _, pose in robot.transforms)
 
@@ -207,7 +211,10 @@ def test_a_hint_reaches_the_localizer_until_it_is_settled(drive, initialpose):
     robot.decided("first", 1)  # a degraded answer, but two agree
     robot.wait(lambda: robot.transforms, what="map -> odom")
     assert robot.step().reason == "ambiguous"  # the track is no hint: it would confirm itself
-    assert_near(rigid_from_pose(robot.tracked().pose.pose), map_from_base(robot.metres), 0.05)
+    last = robot.tracked()
+    assert_near(rigid_from_pose(last.pose.pose), map_from_base(robot.metres), 0.05)
+    assert np.sqrt(last.pose.covariance[0]) > 5.0 / 4, "it covers that the hint may be wrong"
+    robot.wait(lambda: "initial pose and degraded fixes" in robot.probe.values()["tracking"], what="doubt")
 
 
 def test_an_initial_pose_by_parameter(drive):
@@ -302,6 +309,26 @@ class TestRelocalize:
         assert status == GoalStatus.STATUS_CANCELED and not result.success
         assert result.reason.startswith("cancelled; 2 images tried, the last: only")
 
+    def test_it_ends_with_the_activation(self, drive, ask, end, call, probe):
+        robot = drive(map="hinted")
+
+        def change(number):
+            return call(ChangeState, f"{probe.name}/change_state", transition=Transition(id=number)).success
+
+        handle, _ = ask(use_hint=True, hint=hint(50.0), timeout=120.0)
+        robot.step()
+        assert change(Transition.TRANSITION_DEACTIVATE) and change(Transition.TRANSITION_CLEANUP)
+        status, result = end(handle)
+        assert status == GoalStatus.STATUS_ABORTED and not result.success
+        assert result.reason.startswith("the node was deactivated; 1 images tried")
+        assert end(ask()[0])[1].reason == "the node is not active"
+        assert change(Transition.TRANSITION_CONFIGURE) and change(Transition.TRANSITION_ACTIVATE)
+        robot.ready()
+        handle, _ = ask(timeout=120.0)
+        assert robot.step().reason == "ambiguous", "the hint ended with the activation"
+        handle.cancel_goal_async()
+        assert end(handle)[0] == GoalStatus.STATUS_CANCELED
+
     def test_timeout_with_its_reason(self, drive, ask, end):
         robot = drive(map="lost")
         handle, _ = ask(timeout=4.0)
@@ -324,6 +351,21 @@ class TestRelocalize:
         handle, _ = ask()
         robot.probe.answer()
         assert end(handle)[1].success
+
+    def test_without_odometry_a_hint_tells_twins_apart(self, start, robot, ask, end, make_image):
+        """At a second between images the hint holds by the answers that stand by it, not by its age."""
+        many = {"tracking.min_consistent_fixes": 4}
+        start(remap=robot.remap, **(SETTINGS | {"map": "twins"} | many))
+        robot.probe.wait_for_node()
+        handle, _ = ask(use_hint=True, hint=hint(1.0), timeout=120.0)
+        for _ in range(4):
+            image = make_image(value=10)
+            image.header.stamp = robot.probe.next_stamp(10**9)
+            assert robot.probe.answer(image).state == LocalizationResult.DEGRADED
+        status, result = end(handle)
+        assert status == GoalStatus.STATUS_SUCCEEDED and result.success
+        assert result.reason.startswith("degraded: the hint alone; 4 answers agree")
+        assert result.confidence == pytest.approx(0.9) and np.sqrt(result.pose.pose.covariance[0]) > 1.0
 
 
 def test_the_last_pose_is_saved_and_a_hint_at_the_next_start(drive, start, robot, tmp_path):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from tf2_msgs.msg import TFMessage
 
-from relpose_ros.datasets.bag_writer import BagFrame, BagLayout, write_bag
+from relpose_ros.datasets.bag_writer import BagFrame, BagLayout, BagOdometry, write_bag
 from relpose_ros.errors import ConfigurationError, DatasetError
 from relpose_ros.geometry.cameras import Camera
 from relpose_ros.geometry.rigid import Rigid
-from relpose_ros.nodes.bag_player import camera_topics, stamp_of
+from relpose_ros.nodes.bag_player import BagPlayer, camera_topics, stamp_of
 from relpose_ros.nodes.replay import ReplayOptions, record, start_localizer
 from relpose_ros.nodes.replay_report import MemorySample, memory_figures, processor_figures, replay_figures
 
@@ -60,6 +64,34 @@ def test_compressed_bag_at_double_pace_again_and_again(fake, ros_environment, tm
     _, figures = play(bag, fake, tmp_path / "out", rate=2.0, minutes=0.05)
     assert figures["seconds"] >= 3
     assert figures["images_played"] > 60 and figures["images_answered"] > 50  # the bag came many times
+
+
+def test_map_to_odom_of_the_recording_is_left_to_the_node(ros, wait_for, tmp_path):
+    """Else two publish it, and the robot jumps between them."""
+    driven = (
+        replace(f, odometry=(BagOdometry(f.stamp, f.map_from_camera, np.zeros(6)),)) for f in frames(10)
+    )
+    mount = Rigid.from_quaternion([-0.5, 0.5, -0.5, 0.5], [0.2, 0, 0.3])
+    bag = write_bag(tmp_path / "drive", driven, layout=BagLayout(base_from_camera=mount))
+    heard: list[tuple[str, str]] = []
+
+    def listen(message: TFMessage) -> None:
+        heard.extend((t.header.frame_id, t.child_frame_id) for t in message.transforms)
+
+    latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    subscriptions = [ros.create_subscription(TFMessage, "/tf", listen, 50)]
+    subscriptions.append(ros.create_subscription(TFMessage, "/tf_static", listen, latched))
+    player = BagPlayer(ros, bag, camera_topics(bag), lambda _: None)
+    wait_for(lambda: ros.count_publishers("/tf") and ros.count_subscribers("/tf"), what="/tf")
+    wait_for(lambda: play_once(player) and len(set(heard)) == 2, what="both transforms")
+    assert set(heard) == {("odom", "base_link"), ("base_link", "camera_optical_frame")}
+    for subscription in subscriptions:
+        ros.destroy_subscription(subscription)
+
+
+def play_once(player: BagPlayer) -> bool:
+    player.play(10.0, lambda: True)
+    return True
 
 
 def test_a_node_that_refuses_to_start_is_quoted(bag, fake, ros_environment, tmp_path):

@@ -43,7 +43,7 @@ def add_parser(subparsers: Subparsers) -> None:
         actions.add_parser(
             "correspondences",
             help="pairs of images with matches and their true geometry (recipe one_to_one)",
-            description="SIFT, nearest neighbours, ratios, mutuals and the true epipolar geometry. "
+            description="SIFT, nearest neighbours, ratios, mutuals and the true epipolar geometry.\n"
             "The same command again takes up a run that was interrupted.",
         )
     )

@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING
 
 from relpose_training.recipes import TESTS
 
+EXAMPLES = """\
+relpose test retrieval --help                                          every option of one recipe's test
+relpose test scene_coordinates run/best.safetensors room/ --out report/
+relpose test retrieval vlad run/best.safetensors places/ --report report/"""
+
 if TYPE_CHECKING:
     from relpose_ros.cli.parser import Subparsers
 
@@ -18,6 +23,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "test",
         help="test a trained checkpoint",
         description="Measure a checkpoint as its field does: tables, JSON and plots.",
+        examples=EXAMPLES,
     )
     recipes = parser.add_subparsers(dest="recipe", metavar="RECIPE", required=True)
     for name, module in TESTS.items():

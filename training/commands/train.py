@@ -30,7 +30,8 @@ The folder out= holds the run: the same command goes on where it was killed.
   metrics.jsonl     a line of numbers now and then      curves.png        the same as a picture
   config.yaml       every setting                       state.pt          what a killed run goes on from
 
-recipes: {", ".join(RECIPES)}, or your own as module:Class (docs/adding-a-recipe.md)"""
+recipes: {", ".join(RECIPES)},
+  or your own as module:Class (docs/adding-a-recipe.md)"""
 
 EXAMPLES = """\
 relpose train one_to_one --help                                    every setting, its default and meaning

@@ -23,7 +23,7 @@ from relpose_ros.datasets.base import Domain
 from relpose_ros.errors import CameraError, DatasetError
 from relpose_ros.geometry.cameras import DISTORTION_SIZES, Camera
 from relpose_ros.geometry.rigid import Rigid
-from relpose_ros.images import decode_image
+from relpose_ros.images import decode_image, imdecode
 from relpose_training.data.scene_coordinate_augmentation import View
 from relpose_training.data.shards import Sample
 
@@ -134,7 +134,7 @@ def _depth(data: NDArray[np.uint8], step: float, name: str) -> NDArray[np.float3
 def _decoded(data: NDArray[np.uint8], kind: type[np.generic], name: str) -> NDArray[Any]:
     import cv2
 
-    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    pixels = imdecode(data.tobytes(), cv2.IMREAD_UNCHANGED, name)
     if pixels is None or pixels.dtype != kind or pixels.ndim != 2:
         raise DatasetError(
             f"{name}: expected a PNG of one channel, got something else; prepare the set again"

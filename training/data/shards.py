@@ -101,7 +101,8 @@ class ShardSet:
             return ShardIndex(tuple(ShardEntry(**entry) for entry in content["shards"]), content["meta"])
         except FileNotFoundError:
             raise DatasetError(
-                f"{where}: not there; `relpose prepare` makes shards, and writes this file last"
+                f"{where}: not there; `relpose prepare` makes shards, and writes this file last. "
+                f"It makes the split {self.split!r} if `--split` says so: train=0.8,val=0.2, or {self.split}"
             ) from None
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise DatasetError(f"{where}: expected an index of shards, cannot read it: {error!r}") from None

@@ -63,7 +63,7 @@ def within(
 ) -> tuple[Recipe[Any], str]:
     """The same recipe with as many steps as fit into the time, or as a run that is there has; and why.
 
-    Every process of a run gets the same number. Raises ConfigurationError if not a single step fits.
+    Every process of a run gets the same number. Raises ConfigurationError if no more than the warm-up fits.
     """
     steps = recorded_steps(recipe.config, device, fetch=not rehearsal)
     if steps is not None:
@@ -104,7 +104,7 @@ def _choice(costs: Costs, config: EngineConfig, seconds: float, budget: Budget) 
     )
     if steps <= config.warmup_steps:
         what = f"{steps} steps, but warmup_steps={config.warmup_steps}" if steps else "not a single step"
-        return 0, f"--minutes {budget.minutes:g}: there is time for {what} ({measured})"
+        return 0, f"--minutes {budget.minutes:g}: there is time for {what} ({measured}); give it more"
     return steps, f"{steps} steps fit into {budget.minutes:g} minutes ({measured})"
 
 

@@ -61,7 +61,8 @@ class TrackedPose:
 
     `covariance` (6, 6) in ROS order about the map's fixed axes, m^2, m*rad, rad^2, positive definite. `age`:
     seconds since the last fix that was used. `state` UNLOCALIZED says that too much is unknown to use the
-    pose; `reason` says in words why it is not LOCALIZED.
+    pose; `reason` says in words why it is not LOCALIZED. `by_hint`: it stands by an initial pose and degraded
+    fixes alone, and the covariance covers that the initial pose may be wrong.
     """
 
     stamp: float
@@ -70,3 +71,4 @@ class TrackedPose:
     age: float
     state: State
     reason: str = ""
+    by_hint: bool = False

@@ -36,9 +36,10 @@ class CameraTracker:
         if pose is None or pose.state is State.UNLOCALIZED:
             reason = self.tracker.missing(stamp) if pose is None else pose.reason
             return kind, replace(kept, state=State.UNLOCALIZED, reason=reason, stamp=stamp)
+        trust = self.tracker.options.hint_trust if pose.by_hint else 1.0
         published = replace(
             kept, state=pose.state, reason=pose.reason, stamp=stamp, map_from_camera=pose.map_from_base,
-            covariance=pose.covariance, confidence=self._confidence,
+            covariance=pose.covariance, confidence=min(self._confidence, trust),
         )  # fmt: skip
         return kind, published
 

@@ -24,11 +24,11 @@ def step_variances(path: Path, options: TrackerOptions) -> tuple[Array, Array]:
     seconds = np.abs(np.diff(path.stamps))
     moved = options.alpha3 * metres + options.alpha4 * radians + options.alpha5 * seconds
     turned = options.alpha1 * radians + options.alpha2 * metres + options.alpha6 * seconds
-    if path.guessed:  # what was not seen may as well not have happened
-        newest = int(np.argmax(path.stamps[1:]))
-        moved[newest] += metres[newest] ** 2
-        turned[newest] += radians[newest] ** 2
-    return moved, turned
+    unseen = np.zeros(len(seconds), bool) if path.blind is None else path.blind.copy()
+    if path.guessed:
+        unseen[np.argmax(path.stamps[1:])] = True
+    # What was not seen may as well not have happened.
+    return moved + unseen * metres**2, turned + unseen * radians**2
 
 
 def path_covariance(path: Path, options: TrackerOptions) -> Array:

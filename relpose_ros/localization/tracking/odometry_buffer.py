@@ -30,6 +30,8 @@ class Arrival(Enum):
     """Its stamp lies before what can be a late arrival."""
     POSE_JUMP = auto()
     """The base cannot have moved that far since the sample before it."""
+    MISFIT = auto()
+    """It is late, and the base cannot have been there between the samples around it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +39,13 @@ class Path:
     """How odometry saw the base move: `odom_from_base` (N,) at `stamps` (N,), from the start to the end.
 
     Stamps fall where the path leads back in time. `guessed`: the last step lies past the newest sample.
+    `blind` (N - 1,): steps across a gap, in which odometry may have begun anew.
     """
 
     stamps: Array
     odom_from_base: Rigid
     guessed: bool = False
+    blind: NDArray[np.bool_] | None = None
 
     @cached_property
     def steps(self) -> Array:
@@ -83,11 +87,8 @@ class OdometryBuffer:
         if seconds < -self._options.reorder_seconds:
             return Arrival.TIME_JUMP
         if seconds <= 0:
-            return Arrival.USUAL
-        metres, radians = _apart(self._poses[-1], pose)
-        reach = self._options.max_speed * seconds, self._options.max_turn_rate * seconds
-        far = metres > reach[0] + JUMP_SLACK or radians > reach[1] + JUMP_SLACK
-        return Arrival.POSE_JUMP if far else Arrival.USUAL
+            return Arrival.USUAL if self._fits(stamp, pose) else Arrival.MISFIT
+        return Arrival.USUAL if self._may_reach(-1, stamp, pose) else Arrival.POSE_JUMP
 
     def add(self, stamp: float, pose: Rigid) -> None:
         """Sort a sample in; one with the same stamp is replaced."""
@@ -146,12 +147,27 @@ class OdometryBuffer:
         """From `start` to `end`, which may be earlier; nothing may be `missing` at either."""
         low, high = min(start, end), max(start, end)
         inside = range(bisect_right(self._stamps, low), bisect_left(self._stamps, high))
+        every = np.array([low, *self._stamps[inside.start : inside.stop], high])
+        gaps = every[1:][np.diff(every) > self._options.gap_seconds]
         if len(inside) > MAX_STEPS:
             inside = inside[:: -(-len(inside) // MAX_STEPS)]
-        stamps = [low, *(self._stamps[i] for i in inside), high]
+        stamps = np.array([low, *(self._stamps[i] for i in inside), high])
         poses = Rigid.stack([self.at(low), *(self._poses[i] for i in inside), self.at(high)])
+        blind = np.isin(np.arange(1, len(stamps)), np.searchsorted(stamps, gaps))
         order = slice(None) if start <= end else slice(None, None, -1)
-        return Path(np.array(stamps)[order], poses[order], high > self._stamps[-1])
+        return Path(stamps[order], poses[order], high > self._stamps[-1], blind[order])
+
+    def _fits(self, stamp: float, pose: Rigid) -> bool:
+        """Whether a late sample lies on a way between its neighbours; one of the same stamp is none."""
+        around = bisect_left(self._stamps, stamp) - 1, bisect_right(self._stamps, stamp)
+        return all(self._may_reach(i, stamp, pose) for i in around if 0 <= i < len(self._stamps))
+
+    def _may_reach(self, index: int, stamp: float, pose: Rigid) -> bool:
+        """Whether the base may have been at `pose` at `stamp` and where that sample has it."""
+        seconds = abs(stamp - self._stamps[index])
+        metres, radians = _apart(self._poses[index], pose)
+        reach = self._options.max_speed * seconds, self._options.max_turn_rate * seconds
+        return metres <= reach[0] + JUMP_SLACK and radians <= reach[1] + JUMP_SLACK
 
     def _beyond(self, stamp: float) -> Rigid:
         """Past the newest sample, at the mean velocity of as long before it as may be guessed."""

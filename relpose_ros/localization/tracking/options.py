@@ -26,7 +26,8 @@ class TrackerOptions:
     of fixes is believed further than one fix's covariance times it. `min_consistent_fixes` that agree with
     each other start a track, over at least `start_seconds` unless one is enough; `kidnap_fixes` that agree
     with each other and not with the track, over at least `kidnap_seconds`, move it. `use_degraded`: fixes
-    that are only `degraded` may start and move one too.
+    that are only `degraded` may start and move one too. `hint_trust`: the chance that an initial pose is
+    right, which is all that speaks for a track of it and degraded fixes.
 
     States of the answer: `degraded` from `degraded_seconds` without a fix, or one standard deviation of
     `degraded_metres` or `degraded_radians`; unlocalized from `lost_metres` or `lost_radians`, which also
@@ -55,6 +56,7 @@ class TrackerOptions:
     kidnap_fixes: int = 5
     kidnap_seconds: float = 0.5
     use_degraded: bool = False
+    hint_trust: float = 0.9
     degraded_seconds: float = 10.0
     degraded_metres: float = 0.5
     degraded_radians: float = 0.2
@@ -70,8 +72,9 @@ class TrackerOptions:
             raise ConfigurationError(
                 f"gate_probability: expected 0.5 to below 1, got {self.gate_probability}"
             )
-        if self.common_share > 1:
-            raise ConfigurationError(f"common_share: expected 0 to 1, got {self.common_share}")
+        for name in ("common_share", "hint_trust"):
+            if getattr(self, name) > 1:
+                raise ConfigurationError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
         for name in ("buffer_seconds", "gap_seconds", "reorder_seconds", "max_speed", "max_turn_rate",
                      "min_consistent_fixes", "kidnap_fixes", "lost_metres", "lost_radians"):  # fmt: skip
             if not getattr(self, name) > 0:

@@ -39,14 +39,27 @@ def challenged_covariance(track: Track, rival: Track | None, options: TrackerOpt
     return (1 - share) * own + share * (rival.covariance(options) + np.outer(apart, apart))
 
 
+def distrusted_covariance(covariance: Array, options: TrackerOptions) -> Array:
+    """Covariance (6, 6) of a pose that a hint decided, by one that is right with chance `hint_trust` alone.
+
+    Where the hint is wrong the base is elsewhere, as far off as a pose that counts as lost: the second moment
+    of the mixture of both about the pose.
+    """
+    lost = np.diag(np.repeat([options.lost_metres**2, options.lost_radians**2], 3))
+    return np.asarray(covariance + (1 - options.hint_trust) * lost)
+
+
 def tracked_pose(track: Track, rival: Track | None, options: TrackerOptions) -> TrackedPose:
     """What is published of a track, with the rival that fixes speak for, both at the same time."""
     covariance = challenged_covariance(track, rival, options)
     age = track.stamp - track.last_fix
     state, reason = _judged(covariance, age, rival, options)
-    if state is State.LOCALIZED and track.by_hint:
-        state, reason = State.DEGRADED, "it stands by an initial pose and degraded fixes alone"
-    return TrackedPose(track.stamp, track.map_from_base, covariance, age, state, reason)
+    if track.by_hint:
+        covariance = distrusted_covariance(covariance, options)
+        words = "it stands by an initial pose and degraded fixes alone"
+        state = State.DEGRADED if state is State.LOCALIZED else state
+        reason = f"{words}; {reason}" if reason else words
+    return TrackedPose(track.stamp, track.map_from_base, covariance, age, state, reason, track.by_hint)
 
 
 def _judged(covariance: Array, age: float, rival: Track | None, options: TrackerOptions) -> tuple[State, str]:

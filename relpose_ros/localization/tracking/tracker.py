@@ -50,13 +50,16 @@ class PoseTracker:
         """Take a sample of odometry, at any rate. A late one is sorted in.
 
         A jump of time ends the track, one of odometry widens its covariance; `take_events` says so. Samples
-        with numbers that are not finite are ignored and said too.
+        with numbers that are not finite, and late ones that do not fit, are ignored and said too.
         """
         with self._lock:
             if not np.isfinite([stamp, *odom_from_base.matrix.ravel()]).all():
                 self._say("odometry with numbers that are not finite was ignored")
                 return
             arrival = self._odometry.judged(stamp, odom_from_base)
+            if arrival is Arrival.MISFIT:
+                self._say("late odometry that does not fit what was before and after it was ignored")
+                return
             if arrival is Arrival.TIME_JUMP:
                 back = self._odometry.newest[0] - stamp
                 self.reset(f"time jumped back by {back:.2f} s")
@@ -74,11 +77,12 @@ class PoseTracker:
                 return Decision(kind, reason=missing)
             track = self._believed(fix.stamp)
             alone = Track.of(fix, self._odometry.at(fix.stamp))
-            believed = fix.state is State.LOCALIZED or self.options.use_degraded
+            sure = fix.state is State.LOCALIZED
+            believed = sure or self.options.use_degraded
             if track is not None:
-                return self._against_track(track, alone, believed)
+                return self._against_track(track, alone, believed, sure)
             if self._prior is not None:
-                return self._against_prior(self._prior, alone, believed)
+                return self._against_prior(self._prior, alone, believed, sure)
             if not believed:
                 return Decision(Kind.PENDING, reason="a degraded fix does not start a track")
             return self._from_nothing(alone)
@@ -150,23 +154,23 @@ class PoseTracker:
             self._events.clear()
             return events
 
-    def _against_track(self, track: Track, fix: Track, believed: bool) -> Decision:
+    def _against_track(self, track: Track, fix: Track, believed: bool, sure: bool) -> Decision:
         later = self._carried(fix, track.stamp)
         squared = squared_distance(track, later, self.options)
         if squared <= self._gate:
             share = share_in_common(track, fix.stamp, self.options)
             refined = fused(track, later, share, self.options)
-            refined = replace(refined, by_hint=track.by_hint and not believed)
+            refined = replace(refined, by_hint=track.by_hint and not sure)
             return self._follow(Kind.ACCEPTED, refined, squared)
         words = f"{np.sqrt(squared):.1f} standard deviations from the track"
         if not believed:
             return Decision(Kind.GATED, float(np.sqrt(squared)), f"degraded, and {words}")
         return self._challenged(Kind.GATED, fix, squared, words)
 
-    def _against_prior(self, prior: Track, fix: Track, believed: bool) -> Decision:
+    def _against_prior(self, prior: Track, fix: Track, believed: bool, sure: bool) -> Decision:
         squared = squared_distance(self._carried(prior, fix.stamp), fix, self.options)
         if squared <= self._gate:
-            first = replace(fix, by_hint=not believed)
+            first = replace(fix, by_hint=not sure)
             return self._follow(Kind.FIRST, first, squared, "agrees with the initial pose")
         words = f"{np.sqrt(squared):.1f} standard deviations from the initial pose"
         if not believed:

@@ -126,4 +126,7 @@ def nearest_order(context: Tensor, candidates: Tensor) -> Tensor:
     """Indices (B, N, C) of `context` (B, N, width) by distance of x1, y1 to each candidate (B, C, width)."""
     with torch.autocast(context.device.type, enabled=False):
         away = context[:, :, None, :2] - candidates[:, None, :, :2]
-        return away.square().sum(dim=3).sort(dim=1, stable=True).indices
+        squares = away.square().sum(dim=3)
+        if torch.onnx.is_in_onnx_export():  # It knows no stable sort. Of this one it makes a TopK, which is.
+            return squares.sort(dim=1).indices
+        return squares.sort(dim=1, stable=True).indices

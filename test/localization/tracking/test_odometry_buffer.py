@@ -91,3 +91,23 @@ def test_a_path_back_is_the_inverse_and_long_ones_are_thinned():
     assert len(there.stamps) <= MAX_STEPS + 2 and there.stamps[0] == 1.0 and back.stamps[-1] == 1.0
     both = there.start_from_end @ back.start_from_end
     np.testing.assert_allclose(both.matrix, np.eye(4), atol=1e-12)
+
+
+def test_late_samples_must_fit_those_around_them():
+    made = buffer((1.0, 1.0), (1.1, 1.1), (1.2, 1.2), max_speed=2.0)
+    assert made.judged(1.15, at(1.14)) is Arrival.USUAL
+    assert made.judged(1.15, at(50.0)) is Arrival.MISFIT
+    assert made.judged(0.9, at(50.0)) is Arrival.MISFIT, "of before the first, as after a reset"
+    assert made.judged(1.2, at(0.0)) is Arrival.MISFIT, "a reset with the stamp of the newest"
+    assert made.judged(1.2, at(1.21)) is made.judged(1.1, at(1.1)) is Arrival.USUAL
+
+
+@pytest.mark.parametrize("count", [3, MAX_STEPS * 5])
+def test_steps_across_a_gap_are_marked(count: int):
+    stamps = np.r_[np.linspace(0.0, 2.0, count), np.linspace(4.0, 6.0, count)]
+    made = buffer(*((float(s), float(s)) for s in stamps), gap_seconds=1.5)
+    for start, end in ((0.0, 6.0), (6.0, 0.0)):
+        path = made.path(start, end)
+        lengths = np.abs(np.diff(path.stamps))
+        assert path.blind.sum() == 1 and lengths[path.blind][0] == pytest.approx(2.0, abs=0.05)
+    assert not made.path(0.0, 2.0).blind.any()

@@ -9,6 +9,7 @@ import pytest
 
 from relpose_ros.errors import ConfigurationError
 from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.localization.arbiter import ArbiterOptions
 from relpose_ros.localization.tracking import Fix, Kind, PoseTracker, TrackerOptions
 from relpose_ros.types import State
 
@@ -188,6 +189,36 @@ def test_what_stands_by_a_hint_and_degraded_fixes_is_degraded_until_one_is_not()
     assert tracker.pose(1.0).state is State.LOCALIZED
 
 
+@pytest.mark.parametrize("use_degraded", [False, True])
+def test_what_stands_by_a_hint_covers_that_the_hint_may_be_wrong(use_degraded: bool):
+    """As often as one in ten it is; the base is then metres away, whatever the fixes claim."""
+    tracker = rolling(replace(ONE, use_degraded=use_degraded), until=4.0)
+    tracker.initial(MAP_FROM_ODOM @ at(0.3), np.diag(np.repeat([0.5**2, 0.3**2], 3)), 0.0)
+    for stamp in np.arange(0.5, 3.0, 0.1):
+        assert tracker.fix(fix(stamp, state=State.DEGRADED)).used
+        pose = tracker.pose(stamp)
+        assert pose.by_hint and pose.state is State.DEGRADED and "initial pose" in pose.reason
+        assert np.sqrt(np.linalg.eigvalsh(pose.covariance[:3, :3])[0]) > 5.0 / 4
+    assert tracker.fix(fix(3.0, y=0.5, state=State.DEGRADED)).kind is Kind.GATED, "the gate is as it was"
+    assert tracker.fix(fix(3.1)).kind is Kind.ACCEPTED
+    pose = tracker.pose(3.1)
+    assert not pose.by_hint and pose.state is State.LOCALIZED
+    assert np.trace(pose.covariance) <= np.trace(SHARP)
+
+
+def test_both_reasons_are_given_where_a_hint_is_contradicted():
+    tracker = rolling(until=4.0)
+    tracker.initial(MAP_FROM_ODOM @ at(0.3), np.diag(np.repeat([0.5**2, 0.3**2], 3)), 0.0)
+    tracker.fix(fix(0.5, state=State.DEGRADED))
+    tracker.fix(fix(0.6, y=7.0))
+    pose = tracker.pose(0.6)
+    assert pose.state is State.DEGRADED and "initial pose" in pose.reason and "disagrees" in pose.reason
+
+
+def test_a_hint_is_trusted_as_far_as_the_localizer_trusts_it():
+    assert TrackerOptions().hint_trust == ArbiterOptions().hint_trust
+
+
 def test_a_wrong_hint_is_overcome():
     tracker = rolling(until=4.0)
     tracker.initial(at(50.0), SHARP, 0.0)
@@ -225,6 +256,32 @@ def test_odometry_that_starts_anew_keeps_the_place_but_not_the_certainty():
     tracker.odometry(5.1, at(0.05))
     corrected = tracker.fix(Fix(5.1, MAP_FROM_ODOM @ at(5.1), SHARP))
     assert corrected.kind is Kind.ACCEPTED and tracker.pose(5.1).state is State.LOCALIZED
+
+
+def test_odometry_that_is_back_after_a_gap_may_have_begun_anew():
+    """A driver that was restarted after 2 s says zero, as if the robot had driven back."""
+    tracker = rolling(until=3.0)
+    tracker.fix(fix(3.0))
+    tracker.odometry(5.0, at(0.0))
+    pose = tracker.pose(5.0)
+    error = pose.map_from_base.distance_to(MAP_FROM_ODOM @ at(3.0))[0]
+    assert pose.state is State.DEGRADED
+    assert np.sqrt(np.linalg.eigvalsh(pose.covariance[:3, :3])[-1]) > error / 2
+    assert tracker.fix(Fix(5.0, MAP_FROM_ODOM @ at(3.0), SHARP)).kind is Kind.ACCEPTED
+    assert tracker.pose(5.0).state is State.LOCALIZED
+    still = rolling(until=3.0, speed=0.0)
+    still.fix(fix(3.0, speed=0.0))
+    still.odometry(5.0, at(0.0))
+    assert still.pose(5.0).state is State.LOCALIZED, "it stood still, whatever happened to the driver"
+
+
+def test_a_sample_of_before_a_reset_that_comes_late_spoils_nothing():
+    tracker = rolling(until=5.0)
+    tracker.fix(fix(5.0))
+    tracker.odometry(5.1, at(0.0))
+    tracker.odometry(5.08, at(5.08))
+    assert "does not fit" in tracker.take_events()[-1]
+    assert not tracker.fix(fix(5.09)).used, "between the two there is no pose of odometry"
 
 
 def test_without_fixes_the_pose_degrades_and_is_lost():
@@ -285,8 +342,8 @@ def test_what_is_no_fix_is_refused(wrong: dict):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"alpha1": -1.0}, {"gate_probability": 1.0}, {"common_share": 1.1}, {"kidnap_fixes": 0},
-     {"buffer_seconds": float("nan")}],
+    [{"alpha1": -1.0}, {"gate_probability": 1.0}, {"common_share": 1.1}, {"hint_trust": 1.1},
+     {"kidnap_fixes": 0}, {"buffer_seconds": float("nan")}],
 )  # fmt: skip
 def test_options_out_of_range_are_refused(wrong: dict):
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import onnxruntime
 import pytest
 import torch
 
 from relpose_ros.errors import ConfigurationError
+from relpose_ros.networks.base import Network
+from relpose_ros.networks.export import export_onnx
 from relpose_ros.networks.one_to_one.candidates import SMALL, WidthReduction, nearest_order
 from relpose_ros.networks.one_to_one.cnn import OneToOneCNN
 from relpose_ros.networks.one_to_one.eot import EOT
@@ -85,6 +88,22 @@ def test_nearest_order_is_by_distance_in_the_first_image():
     context[0, :, 2] = torch.tensor([0.0, 9.0, 5.0])  # the second image does not count
     order = nearest_order(context, context[:, 2:3])
     assert order[0, :, 0].tolist() == [2, 1, 0]
+
+
+class Order(Network):
+    input_names, output_names = ("context", "candidates"), ("order",)
+
+    def forward(self, context, candidates):
+        return (nearest_order(context, candidates),)
+
+
+def test_of_equally_near_ones_the_first_comes_first_in_onnx_too(tmp_path):
+    context = torch.randint(5, (2, 500, 6), generator=torch.Generator().manual_seed(1)).float()
+    inputs = (context, context[:, :4].clone())
+    path = export_onnx(Order(), inputs, tmp_path / "order.onnx")
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"context": inputs[0].numpy(), "candidates": inputs[1].numpy()})
+    assert (found == nearest_order(*inputs).numpy()).all()
 
 
 @every

@@ -80,7 +80,7 @@ def test_too_few_shards_say_how_many_are_needed(folder):
 
 
 def test_a_missing_split_and_a_missing_shard_are_named(folder):
-    with pytest.raises(DatasetError, match=r"test\.json: not there"):
+    with pytest.raises(DatasetError, match=r"test\.json: not there.*`--split` says so"):
         ShardSet(folder, "test")
     (folder / "train_0001.h5").unlink()
     shards = ShardSet(folder, "train")

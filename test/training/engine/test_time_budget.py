@@ -133,7 +133,7 @@ def test_minutes_are_a_number_above_zero(toy, tmp_path, minutes):
 
 
 def test_nothing_fits_is_the_same_for_all_processes(line, tmp_path):
-    with pytest.raises(ConfigurationError, match="there is time for"):
+    with pytest.raises(ConfigurationError, match=r"there is time for not a single step .*; give it more"):
         within(line(tmp_path / "run"), device(), Budget(1e-4, time.monotonic()))
 
 
