@@ -7,7 +7,7 @@ joined by odometry made from the true poses, once for each seed, undisturbed and
 `relpose evaluate --odometry simulated:SEED --kidnap-at K`. Queries without stamps come 10 a second, or as
 much slower as keeps them below half of the speed that the tracker takes for a jump. Medians are over poses;
 false poses are more than 1 m or 15 degrees off while claiming less than a third of it; `at most` is the
-95 % bound on their share.
+95 % bound on their share. Those in drives with a kidnapping are in the last column.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _sources(args: argparse.Namespace) -> Iterator[tuple[str, str, Source]]:
         source = simulate(
             SimulationOptions(seed, world, map_frames=map_frames, query_frames=query_frames, depth=False)
         )
-        yield source.name, "given", source
+        yield f"simulated {world}", "given", source
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -56,8 +56,13 @@ class Row:
 
     @property
     def false(self) -> tuple[int, int]:
-        """False poses and all poses published, over all seeds, with those of kidnappings."""
-        runs = [*self.runs, *(k["with_odometry"] for k in self.kidnapped)]
+        """False poses and all poses published, over all seeds, without those of kidnappings."""
+        return sum(run["false_claims"] for run in self.runs), self.published
+
+    @property
+    def false_around_kidnappings(self) -> tuple[int, int]:
+        """The same of the drives with a kidnapping."""
+        runs = [k["with_odometry"] for k in self.kidnapped]
         return sum(run["false_claims"] for run in runs), sum(_published(run) for run in runs)
 
     @property
@@ -117,6 +122,11 @@ class Row:
     def _recovery(self) -> str:
         if not self.kidnapped:
             return ""
+        hits, count = self.false_around_kidnappings
+        false = f"; {hits} of {count} poses false" if hits else ""
+        return self._seconds_to_recover() + false
+
+    def _seconds_to_recover(self) -> str:
         found = [k["kidnapping"] for k in self.kidnapped]
         right = [k for k in found if k["recovery_seconds"] is not None]
         never = f", {len(found) - len(right)} never" if len(right) < len(found) else ""
@@ -135,6 +145,9 @@ class Row:
         hits, count = self.false
         if count and hits > FALSE * count:
             yield f"{hits} false poses of {count}"
+        hits, count = self.false_around_kidnappings
+        if count and hits > FALSE * count:
+            yield f"{hits} false poses of {count} in drives with a kidnapping"
 
     def _misses_coverage(self) -> Iterator[str]:
         hits, count = self.coverage
@@ -181,13 +194,14 @@ def _rows(results: Sequence[Results]) -> Iterator[Row]:
 
 
 def _pools(results: Sequence[Results]) -> Iterator[tuple[str, list[Results]]]:
-    """What is counted together: where images were dealt anew, each scene and each deal too."""
+    """What is counted together: also each place that was asked in several ways, and each way."""
+    for place in dict.fromkeys(r["place"] for r in results):
+        group = [r for r in results if r["place"] == place]
+        if len(group) > 1:
+            yield place, group
     deals = dict.fromkeys(r["deal"] for r in results)
-    if len(deals) > 1:
-        for place in dict.fromkeys(r["place"] for r in results):
-            yield place, [r for r in results if r["place"] == place]
-        for deal in deals:
-            yield f"all {deal}", [r for r in results if r["deal"] == deal]
+    for deal in deals if len(deals) > 1 else ():
+        yield f"all {deal}", [r for r in results if r["deal"] == deal]
     metric = [r for r in results if r["metric"]]
     if metric:
         yield "all metric", metric

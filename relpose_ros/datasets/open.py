@@ -94,6 +94,9 @@ def detect_format(path: Path) -> str:
             return name
     if path.suffix == ".relmap":
         raise DatasetError(f"{path}: a map, where posed images were expected; `--map` takes the map")
+    outer = path.resolve().parent
+    if any(layout.recognises(outer) for layout in FORMATS.values()):
+        raise DatasetError(f"{path}: a part of a posed-image source; give the whole of it, {outer}")
     layouts = "\n".join(f"  {name}: {layout.layout}" for name, layout in FORMATS.items())
     raise DatasetError(f"{path}: not a posed-image source that I recognise; expected one of\n{layouts}")
 

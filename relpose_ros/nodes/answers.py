@@ -22,8 +22,8 @@ class Answer:
     """The answer to one image.
 
     `found` is true as it is: a pose in it is finite and has a covariance. `stamp` and `camera_frame` are
-    those of the image, `map_frame` that of `~/pose`. `base_from_camera` is None where the answer is
-    no pose of the robot: none was found, it is not trusted enough, or the mount is unknown.
+    those of the image, `map_frame` that of `~/pose`. `base_from_camera` is None where the answer says nothing
+    of where the robot is: nothing was found, it is not trusted enough, or the mount is unknown.
     """
 
     found: Localization
@@ -48,6 +48,17 @@ class Answer:
         return transform_pose_covariance(
             found.covariance, found.map_from_camera, self.base_from_camera.inverse()
         )
+
+    @cached_property
+    def places(self) -> list[tuple[Rigid, Array]]:
+        """`map_from_base` and covariance (6, 6) of each place, where several look alike."""
+        if self.base_from_camera is None:
+            return []
+        base = self.base_from_camera.inverse()
+        return [
+            (a.map_from_camera @ base, transform_pose_covariance(a.covariance, a.map_from_camera, base))
+            for a in self.found.alternatives
+        ]
 
 
 class AnswerListener(Protocol):

@@ -89,7 +89,7 @@ class PoseNode(CameraNode):
     ) -> Localization:
         """As `publish_answer`, an answer of whatever `frame` it is; `mount` gives that in the base."""
         found = truthful(found)
-        base_from_camera = mount() if self._fit_for_pose(found) else None
+        base_from_camera = mount() if self._fit_for_pose(found) or found.alternatives else None
         answer = Answer(found, stamp, frame, self._map_frame, base_from_camera)
         if self.answers_count:
             self._count(answer)

@@ -135,17 +135,19 @@ class Tracking:
             self._node.complaints.mention("tracking", event)
 
     def _judge(self, answer: Answer) -> Decision | None:
-        if not self.tracks or answer.map_from_base is None or answer.covariance is None:
+        if not self.tracks:
             return None
-        found, stamp = answer.found, seconds(answer.stamp)
         try:
-            fix = Fix(stamp, answer.map_from_base, answer.covariance, found.confidence, found.state)
+            fixes = _fixes(answer)
         except ValueError as error:
             self._node.health.count("bad fixes")
             self._node.complaints.report("fix", Level.WARN, f"an answer cannot be tracked: {error}")
             return None
-        self.odometry.wait_for(stamp, self._node.settings["tf_timeout"])
-        decision = self.tracker.fix(fix)
+        if not fixes:
+            return None
+        self.odometry.wait_for(fixes[0].stamp, self._node.settings["tf_timeout"])
+        alone = answer.map_from_base is not None
+        decision = self.tracker.fix(fixes[0]) if alone else self.tracker.ambiguous(fixes)
         self._report(decision)
         return decision
 
@@ -161,7 +163,7 @@ class Tracking:
             node.complaints.report("kidnapped", Level.WARN, text, seconds=10.0)
         if kind in (Kind.ACCEPTED, Kind.FIRST, Kind.KIDNAPPED, Kind.PENDING):
             node.complaints.solved("fix")
-        else:
+        elif kind is not Kind.AMBIGUOUS:
             node.complaints.report(
                 "fix", Level.WARN, f"an answer was not used, {kind.value}: {decision.reason}"
             )
@@ -179,3 +181,14 @@ class Tracking:
         pose = self.tracker.pose(stamp)
         text = self.tracker.missing(stamp) if pose is None else f"{pose.state.value} {pose.reason}".strip()
         self._node.health.note("tracking", text)
+
+
+def _fixes(answer: Answer) -> list[Fix]:
+    """What an answer says of the base: one pose, several of places that look alike, or nothing.
+
+    Raises ValueError as `Fix` does.
+    """
+    found, stamp = answer.found, seconds(answer.stamp)
+    if answer.map_from_base is not None and answer.covariance is not None:
+        return [Fix(stamp, answer.map_from_base, answer.covariance, found.confidence, found.state)]
+    return [Fix(stamp, pose, covariance) for pose, covariance in answer.places]

@@ -198,6 +198,11 @@ def test_what_is_no_source(tmp_path):
     assert "rosbag" in str(caught.value)
 
 
+def test_the_images_alone_in_place_of_their_folder(folder):
+    with pytest.raises(DatasetError, match="a part of a posed-image source; give the whole of it"):
+        open_source(folder / "images")
+
+
 def test_a_map_in_the_place_of_a_source(tmp_path):
     (tmp_path / "office.relmap").write_bytes(b"relmap 2")
     with pytest.raises(DatasetError, match="a map, where posed images were expected"):

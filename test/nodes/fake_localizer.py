@@ -4,10 +4,10 @@
 Kinds: `good` (localized at (1, 2, 3)), `there` (the same, of another map, at (4, 5, 6)), `lost` (never
 localized), `nan` (a pose that is not finite), `raises` (an unexpected error in every frame), `cold` (an error
 already in the frame to warm up with), `busy` (good, but it computes instead of sleeping), `vague` (good, with
-a wide covariance), `driven` (good, and a tenth of the grey level is x in metres), `hinted` (driven, but
-degraded, and only with a hint), `twins` (hinted, if the hint excludes a place 8 m further on), `slow` (good,
-but loading takes `seconds`, not a frame). It sleeps `seconds` a frame, but not when it warms up, and its map
-takes `megabytes`. Frames that are masked at (5, 5) are not localized.
+a wide covariance), `driven` (good, and a tenth of the grey level is x in metres; white: at 8 or at 16, which
+look alike), `hinted` (driven, but degraded, and only with a hint), `twins` (hinted, if the hint excludes a
+place 8 m further on), `slow` (good, but loading takes `seconds`, not a frame). It sleeps `seconds` a frame,
+but not when it warms up, and its map takes `megabytes`. Frames that are masked at (5, 5) are not localized.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from relpose_ros.errors import MapError
 from relpose_ros.geometry.rigid import Rigid
 from relpose_ros.types import (
+    Alternative,
     CameraShare,
     Evidence,
     Frame,
@@ -34,6 +35,7 @@ POSE = Rigid.from_quaternion([0.5, -0.5, 0.5, -0.5], [1.0, 2.0, 3.0])
 COVARIANCE = np.diag([1e-4, 4e-4, 9e-4, 1e-6, 1e-6, 4e-6])
 PIXEL = np.array([[5.0, 5.0]])
 AWAY = np.array([8.0, 0.0, 0.0])
+WHITE = 255
 MATCHES = Matches(PIXEL, np.zeros((1, 3)), np.array([True]))
 
 
@@ -76,6 +78,10 @@ class FakeLocalizer:
             return Localization(State.UNLOCALIZED, "ambiguous")
         if self.kind in ("driven", "hinted", "twins"):
             pose = Rigid(POSE.rotation, np.array([0.1 * float(frame.image.mean()), 2.0, 3.0]))
+        if self.kind == "driven" and frame.image.min() == WHITE:
+            places = [Rigid(POSE.rotation, np.array([0.0, 2.0, 3.0]) + n * AWAY) for n in (1, 2)]
+            alternatives = tuple(Alternative(place, COVARIANCE, 0.5) for place in places)
+            return Localization(State.UNLOCALIZED, "ambiguous", alternatives=alternatives)
         twin = Rigid(pose.rotation, pose.translation + AWAY)
         if self.kind == "twins" and not hint.decides(guess(pose), guess(twin)):
             return Localization(State.UNLOCALIZED, "ambiguous")

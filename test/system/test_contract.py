@@ -145,6 +145,19 @@ def test_unlocalized_images_are_bridged_by_odometry(drive):
     after = np.reshape(last.pose.covariance, (6, 6))
     assert np.all(np.diag(after)[:3] > np.diag(before)[:3])
 
+    robot.offset = 25.5 - robot.metres - 0.1  # white: either of two places that look alike, both elsewhere
+    robot.step()
+    robot.decided("ambiguous", 1)
+    said = robot.probe.said(localization=LocalizationResult.UNLOCALIZED)
+    assert said.reason == "ambiguous" and "an ambiguous one, disagrees" in robot.probe.values()["tracking"]
+    last = robot.tracked()
+    assert_near(rigid_from_pose(last.pose.pose), map_from_base(robot.metres), 0.05)
+    assert np.sqrt(last.pose.covariance[0]) > 3.0, "a third of the way to the nearer one"
+    robot.offset = 0.0
+    robot.step()
+    assert robot.probe.diagnosed("tracking", "localized")
+    assert np.sqrt(robot.tracked().pose.covariance[0]) < 0.1
+
 
 def test_without_odometry_there_are_single_frames_only(start, robot):
     start(remap=robot.remap, **SETTINGS)

@@ -29,6 +29,9 @@ class Kind(StrEnum):
     """It is the last of several that disagree with the track and agree with each other: followed."""
     REJECTED_BY_PRIOR = "rejected_by_prior"
     """It disagrees with the initial pose that was given: not used, but remembered."""
+    AMBIGUOUS = "ambiguous"
+    """Any of several places that look alike: not used, but where none of them is the track's, that is
+    remembered as a sign of a kidnapping."""
     NO_ODOMETRY = "no_odometry"
     """Odometry does not cover its stamp (yet)."""
     STALE = "stale"

@@ -45,7 +45,7 @@ class CameraTracker:
 
     def _offered(self, stamp: float, answer: Localization) -> str:
         if answer.map_from_camera is None or answer.covariance is None:
-            return NO_POSE
+            return self._ambiguous(stamp, answer) if answer.alternatives else NO_POSE
         try:
             fix = Fix(stamp, answer.map_from_camera, answer.covariance, answer.confidence, answer.state)
         except ValueError:
@@ -54,3 +54,10 @@ class CameraTracker:
         if decision.used:
             self._confidence = answer.confidence
         return decision.kind.value
+
+    def _ambiguous(self, stamp: float, answer: Localization) -> str:
+        try:
+            places = [Fix(stamp, other.map_from_camera, other.covariance) for other in answer.alternatives]
+        except ValueError:
+            return BAD_FIX
+        return self.tracker.ambiguous(places).kind.value

@@ -49,11 +49,18 @@ def distrusted_covariance(covariance: Array, options: TrackerOptions) -> Array:
     return np.asarray(covariance + (1 - options.hint_trust) * lost)
 
 
-def tracked_pose(track: Track, rival: Track | None, options: TrackerOptions) -> TrackedPose:
-    """What is published of a track, with the rival that fixes speak for, both at the same time."""
+def tracked_pose(
+    track: Track, rival: Track | None, options: TrackerOptions, ambiguous: bool = False
+) -> TrackedPose:
+    """What is published of a track, with the rival that fixes speak for, both at the same time.
+
+    `ambiguous`: the rival is the nearest of places that look alike, none of them the track's.
+    """
     covariance = challenged_covariance(track, rival, options)
     age = track.stamp - track.last_fix
-    state, reason = _judged(covariance, age, rival, options)
+    state, reason = _judged(
+        covariance, age, "" if rival is None else _in_a_row(rival.count, ambiguous), options
+    )
     if track.by_hint:
         covariance = distrusted_covariance(covariance, options)
         words = "it stands by an initial pose and degraded fixes alone"
@@ -62,13 +69,13 @@ def tracked_pose(track: Track, rival: Track | None, options: TrackerOptions) -> 
     return TrackedPose(track.stamp, track.map_from_base, covariance, age, state, reason, track.by_hint)
 
 
-def _judged(covariance: Array, age: float, rival: Track | None, options: TrackerOptions) -> tuple[State, str]:
+def _judged(covariance: Array, age: float, rivals: str, options: TrackerOptions) -> tuple[State, str]:
     metres, radians = deviations(covariance)
     size = f"one standard deviation is {metres:.2f} m and {np.degrees(radians):.1f} deg"
-    disagree = "" if rival is None else f"{_fixes(rival.count)} with the track, {size}"
+    disagree = f"{rivals} with the track, {size}" if rivals else ""
     if metres >= options.lost_metres or radians >= options.lost_radians:
         return State.UNLOCALIZED, disagree or f"{age:.1f} s since the last fix, {size}"
-    if rival is not None:
+    if disagree:
         return State.DEGRADED, disagree
     if age > options.degraded_seconds:
         return State.DEGRADED, f"{age:.1f} s since the last fix"
@@ -77,5 +84,11 @@ def _judged(covariance: Array, age: float, rival: Track | None, options: Tracker
     return State.LOCALIZED, ""
 
 
-def _fixes(count: int) -> str:
+def _in_a_row(count: int, ambiguous: bool) -> str:
+    if ambiguous:
+        return (
+            "the last image, an ambiguous one, disagrees"
+            if count == 1
+            else f"{count} ambiguous images disagree"
+        )
     return "the last fix disagrees" if count == 1 else f"{count} fixes in a row disagree"

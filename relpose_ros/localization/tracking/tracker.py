@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -41,6 +42,7 @@ class PoseTracker:
         self._events: deque[str] = deque(maxlen=MAX_EVENTS)
         self._odometry = OdometryBuffer(self.options)
         self._challengers = Challengers(self.options, 2)
+        self._look_alikes = Challengers(self.options, 1)
         self._track: Track | None = None
         self._prior: Track | None = None
         self._hint: Fix | None = None
@@ -87,6 +89,34 @@ class PoseTracker:
                 return Decision(Kind.PENDING, reason="a degraded fix does not start a track")
             return self._from_nothing(alone)
 
+    def ambiguous(self, places: Sequence[Fix]) -> Decision:
+        """Judge a frame that may show any one of `places`, which look alike; all are of its stamp.
+
+        None of them is used. Where none is the track's own place, that speaks against the track as a fix that
+        disagrees does: the pose covers the nearest of them, and is degraded, until a fix is accepted or a
+        frame may show the track's place again. It is never followed: another of them may be right.
+        """
+        with self._lock:
+            stamp = places[0].stamp
+            if missing := self._odometry.missing(stamp):
+                kind = Kind.STALE if self._odometry.is_past(stamp) else Kind.NO_ODOMETRY
+                return Decision(kind, reason=missing)
+            track = self._believed(stamp)
+            if track is None:
+                return Decision(Kind.AMBIGUOUS, reason="places that look alike do not start a track")
+            alone = [Track.of(place, self._odometry.at(stamp)) for place in places]
+            apart = [squared_distance(track, self._carried(a, track.stamp), self.options) for a in alone]
+            nearest = int(np.argmin(apart))
+            distance = float(np.sqrt(apart[nearest]))
+            if apart[nearest] <= self._gate:
+                self._look_alikes.clear(limit=1)
+                return Decision(Kind.AMBIGUOUS, distance, f"the track's is one of {len(places)} places")
+            self._look_alikes.add(alone[nearest], self._carried)
+            words = (
+                f"{distance:.1f} standard deviations from the track to the nearest of {len(places)} places"
+            )
+            return Decision(Kind.AMBIGUOUS, distance, words)
+
     @property
     def map_from_odom(self) -> Rigid | None:
         """The odometry frame in the map; constant between fixes; None before the first fix.
@@ -101,12 +131,12 @@ class PoseTracker:
         with self._lock:
             if self._track is None or self._odometry.missing(stamp):
                 return None
-            rival = self._challengers.strongest
-            return tracked_pose(
-                self._carried(self._track, stamp),
-                None if rival is None else self._carried(rival, stamp),
-                self.options,
-            )
+            track = self._carried(self._track, stamp)
+            fixes, look_alikes = self._challengers.strongest, self._look_alikes.strongest
+            if fixes is None and look_alikes is not None:
+                rival = self._carried(look_alikes, stamp)
+                return tracked_pose(track, rival, self.options, ambiguous=True)
+            return tracked_pose(track, None if fixes is None else self._carried(fixes, stamp), self.options)
 
     def missing(self, stamp: float) -> str:
         """Why there is no pose at `stamp`, in words; empty where there is one."""
@@ -202,7 +232,7 @@ class PoseTracker:
             metres, radians = (before @ track.odom_from_base).distance_to(track.map_from_base)
             jump = float(metres), float(radians)
         self._track, self._prior, self._hint = track, None, None
-        self._challengers.clear(limit=1)
+        self._clear_rivals(limit=1)
         return Decision(kind, float(np.sqrt(squared)), reason, jump)
 
     def _carried(self, track: Track, stamp: float) -> Track:
@@ -215,7 +245,12 @@ class PoseTracker:
     def _forget(self) -> None:
         """Everything but odometry."""
         self._track, self._prior, self._hint, self._map_from_odom = None, None, None, None
-        self._challengers.clear(limit=2)
+        self._clear_rivals(limit=2)
+
+    def _clear_rivals(self, limit: int) -> None:
+        """`limit`: so many beliefs of fixes that no track takes up are kept from here on."""
+        self._challengers.clear(limit)
+        self._look_alikes.clear(limit=1)
 
     def _waiting(self) -> str:
         """Why there is no track."""
@@ -239,7 +274,7 @@ class PoseTracker:
             return track
         self._say(f"the track was lost: {stamp - track.last_fix:.1f} s since the last fix")
         self._map_from_odom, self._track = track.map_from_odom, None
-        self._challengers.clear(limit=2)
+        self._clear_rivals(limit=2)
         return None
 
     def _anchor_prior(self) -> None:
@@ -276,3 +311,4 @@ class PoseTracker:
         if self._prior is not None:
             self._prior = move(self._prior)
         self._challengers.move(move)
+        self._look_alikes.move(move)

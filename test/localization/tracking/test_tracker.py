@@ -104,6 +104,54 @@ def test_an_outlier_is_not_used_but_widens_what_is_claimed():
     assert tracker.pose(1.0).state is State.LOCALIZED
 
 
+def look_alikes(stamp: float, *sides: float) -> list[Fix]:
+    """Places beside the way that look alike."""
+    return [fix(stamp, y) for y in sides]
+
+
+def test_places_that_look_alike_without_the_tracks_own_widen_what_is_claimed():
+    tracker = rolling(until=4.0)
+    tracker.fix(fix(0.1))
+    before = tracker.map_from_odom
+    decision = tracker.ambiguous(look_alikes(0.5, 3.0, -6.0))
+    assert decision.kind is Kind.AMBIGUOUS and not decision.used and "nearest of 2 places" in decision.reason
+    pose = tracker.pose(0.5)
+    assert pose.state is State.DEGRADED and "an ambiguous one, disagrees with the track" in pose.reason
+    assert np.linalg.eigvalsh(pose.covariance[:3, :3])[-1] ** 0.5 > 1.0  # a third of the 3 m
+    for i in range(20):
+        tracker.ambiguous(look_alikes(1.0 + 0.1 * i, 3.0, -6.0))
+    np.testing.assert_array_equal(tracker.map_from_odom.matrix, before.matrix, "none of them is followed")
+    assert np.linalg.eigvalsh(tracker.pose(3.0).covariance[:3, :3])[-1] ** 0.5 > 2.9
+    assert "21 ambiguous images disagree" in tracker.pose(3.0).reason
+    assert tracker.fix(fix(3.0)).kind is Kind.ACCEPTED
+    assert tracker.pose(3.0).state is State.LOCALIZED
+
+
+def test_places_that_look_alike_one_of_which_is_the_tracks_are_no_news():
+    tracker = rolling()
+    tracker.fix(fix(0.1))
+    claimed = tracker.pose(0.5).covariance
+    tracker.ambiguous(look_alikes(0.4, 3.0))
+    decision = tracker.ambiguous(look_alikes(0.5, 3.0, 0.01, -3.0))
+    assert "the track's is one of 3 places" in decision.reason
+    assert tracker.pose(0.5).state is State.LOCALIZED
+    np.testing.assert_array_equal(tracker.pose(0.5).covariance, claimed)
+
+
+def test_places_that_look_alike_start_nothing_and_bear_jumps_of_odometry():
+    tracker = rolling(until=3.0)
+    assert tracker.ambiguous(look_alikes(0.5, 0.0, 3.0)).kind is Kind.AMBIGUOUS
+    assert tracker.pose(0.5) is None and "no fix yet" in tracker.missing(0.5)
+    assert tracker.ambiguous(look_alikes(9.0, 0.0, 3.0)).kind is Kind.NO_ODOMETRY
+    tracker.fix(fix(2.5))
+    tracker.ambiguous(look_alikes(3.0, 3.0, 6.0))
+    tracker.odometry(3.05, at(1000.0))
+    assert tracker.pose(3.05).state is not State.LOCALIZED
+    for stamp in np.arange(3.1, 30.0, 0.1):
+        tracker.odometry(float(stamp), at(1000.0))
+    assert tracker.pose(29.0).state is not State.LOCALIZED
+
+
 def test_consistent_disagreement_is_a_kidnapping():
     tracker = rolling(until=3.0)
     tracker.fix(fix(0.1))
