@@ -41,13 +41,15 @@ def camera_poses(bag: BagFile, request: PoseRequest) -> PoseAt:
     """A function from a stamp (ns) to `world_from_camera`, or None where it is not known.
 
     A pose topic that was named is used; otherwise TF if it carries the camera through a world frame,
-    otherwise the only pose topic. Raises DatasetError with what to pass when that is not clear.
+    otherwise the only pose topic. Poses in a frame of odometry, which drifts, are not taken unless they were
+    asked for. Raises DatasetError with what to pass when that is not clear.
     """
     tree = read_tree(bag)
     if request.mount is not None:
         tree = _with_mount(tree, request)
     topic = request.pose_topic
-    if topic is None and _tf_world(tree, request):
+    if topic is None and (world := _tf_world(tree, request)):
+        _refuse_drift(bag, "TF", world, request)
         topic = "/tf"
     topic = topic or _only_pose_topic(bag, tree, request.camera_frame)
     if bag.types.get(topic) == TF_TYPE or topic in ("tf", "/tf"):
@@ -68,6 +70,18 @@ def read_tree(bag: BagFile) -> FrameTree:
                 if pose is not None:
                     tree.add(stamped.header.frame_id, stamped.child_frame_id, pose, stamp)
     return tree
+
+
+def _refuse_drift(bag: BagFile, origin: str, world: str, request: PoseRequest) -> None:
+    """A map in the frame of odometry looks right and fits no other drive."""
+    asked = request.pose_topic is not None or request.world_frame is not None
+    if asked or not world.rsplit("/", 1)[-1].startswith("odom"):
+        return
+    raise DatasetError(
+        f"{bag.path}: {origin} knows the camera in {world!r} alone, the frame of odometry, which drifts and "
+        "begins elsewhere in every drive. Record it while something localizes the robot, with map -> odom on "
+        f"/tf, or in the bag's pose topic. If these poses are good enough, say so: world_frame={world}"
+    )
 
 
 def _with_mount(tree: FrameTree, request: PoseRequest) -> FrameTree:
@@ -134,6 +148,7 @@ def _from_topic(bag: BagFile, topic: str, tree: FrameTree, request: PoseRequest)
             "the pose is the camera's own"
         )
     world = clean_frame(request.world_frame or header_frame)
+    _refuse_drift(bag, topic, world, request)
     if world != header_frame and not tree.connects(world, header_frame):
         raise DatasetError(
             f"{bag.path}: {topic} is in frame {header_frame!r}, and TF has no way from it to {world!r}; "

@@ -174,7 +174,7 @@ def test_poses_are_interpolated_at_the_image_stamp(
     for at in (-50 * ms, 0, 100 * ms, 1000 * ms):
         recorder.frame(start + at, make_image(at % 97), camera)
     recorder.close()
-    poses = [i.map_from_camera for i in open_source(tmp_path / "bag").images]
+    poses = [i.map_from_camera for i in open_source(tmp_path / "bag", pose_topic="/odom").images]
     assert poses[0] is None and poses[3] is None
     assert same_pose(poses[1], first @ mount)
     assert same_pose(poses[2], interpolate(first, second, 0.25) @ mount)
@@ -209,6 +209,20 @@ def test_tf_through_map_odom_base(recorder, tmp_path, camera, make_image, make_p
         open_source(tmp_path / "bag", pose_topic="/tf", world_frame="mars")
     with pytest.raises(DatasetError, match="no pose topic of this bag"):
         open_source(tmp_path / "bag", pose_topic="/cam/image_raw")
+
+
+@pytest.mark.parametrize("origin", ["TF", "/odom"])
+def test_a_frame_that_drifts_must_be_asked_for(recorder, tmp_path, camera, make_image, make_pose, origin):
+    """A bag of which nobody recorded map -> odom: its map would look right, and fit no other drive."""
+    if origin == "TF":
+        recorder.tf(5, "odom", "base_link", make_pose(1))
+    recorder.pose("/odom", "odometry", 5, make_pose(1), "odom", "base_link")
+    recorder.tf(5, "base_link", "camera", make_pose(2), static=True)
+    recorder.frame(5, make_image(0), camera)
+    recorder.close()
+    with pytest.raises(DatasetError, match=f"{origin} knows the camera in 'odom' alone.*world_frame=odom"):
+        open_source(tmp_path / "bag")
+    assert open_source(tmp_path / "bag", world_frame="odom").images[0].map_from_camera is not None
 
 
 def test_unknown_mount_is_refused(recorder, tmp_path, camera, make_image, make_pose):
