@@ -76,9 +76,9 @@ class Arbiter:
 
         Where two of landmarks, relative poses and scene coordinates stand up, they must agree. Between scene
         coordinates and another road the answer is then the one whose calibrated covariance is smaller: both
-        are believed, and that one is known better. Regression
-        alone is heard where nobody else stands up and nobody is in doubt between places; refined, where no
-        other road by matches stands up. Neither overrules one that does.
+        are believed, and that one is known better. Regression alone is heard where nobody else stands up and
+        nobody is in doubt between places; refined, where no other road by matches stands up. Neither
+        overrules one that does.
         """
         reasons: list[str] = []
         accepted: list[Hypothesis] = []
