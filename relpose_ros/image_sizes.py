@@ -31,13 +31,11 @@ def claimed_size(data: bytes) -> Size | None:
     has the size that it is decoded to.
     """
     try:
-        for read in (_png, _jpeg, _webp, _tiff, _bmp, _pnm):
-            size = read(data)
-            if size is not None:
-                return size if min(size) > 0 else None
-    except struct.error:  # it ends before the size
-        pass
-    return None
+        claims = (read(data) for read in (_png, _jpeg, _webp, _tiff, _bmp, _pnm))
+        size = next((claim for claim in claims if claim is not None), None)
+    except struct.error:
+        return None  # it ends before the size
+    return size if size is not None and min(size) > 0 else None
 
 
 def overruns(data: bytes) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -10,8 +10,8 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 
-from relpose_ros.geometry.covariance import transform_pose_covariance
 from relpose_ros.geometry.rigid import Rigid
+from relpose_ros.localization.rig import of_base
 from relpose_ros.types import Localization
 
 Array = NDArray[np.float64]
@@ -33,32 +33,21 @@ class Answer:
     base_from_camera: Rigid | None
 
     @cached_property
+    def of_base(self) -> Localization:
+        """`found` as an answer to the base; it says nothing of where that is without `base_from_camera`."""
+        if self.base_from_camera is None:
+            return replace(self.found, map_from_camera=None, covariance=None, alternatives=())
+        return of_base(self.found, self.base_from_camera.inverse())
+
+    @property
     def map_from_base(self) -> Rigid | None:
         """Pose of the base in the map at `stamp`."""
-        if self.base_from_camera is None or self.found.map_from_camera is None:
-            return None
-        return self.found.map_from_camera @ self.base_from_camera.inverse()
+        return self.of_base.map_from_camera
 
-    @cached_property
+    @property
     def covariance(self) -> Array | None:
         """(6, 6) of `map_from_base`, calibrated; translation, then rotation about the map's fixed axes."""
-        found = self.found
-        if self.base_from_camera is None or found.map_from_camera is None or found.covariance is None:
-            return None
-        return transform_pose_covariance(
-            found.covariance, found.map_from_camera, self.base_from_camera.inverse()
-        )
-
-    @cached_property
-    def places(self) -> list[tuple[Rigid, Array]]:
-        """`map_from_base` and covariance (6, 6) of each place, where several look alike."""
-        if self.base_from_camera is None:
-            return []
-        base = self.base_from_camera.inverse()
-        return [
-            (a.map_from_camera @ base, transform_pose_covariance(a.covariance, a.map_from_camera, base))
-            for a in self.found.alternatives
-        ]
+        return self.of_base.covariance
 
 
 class AnswerListener(Protocol):

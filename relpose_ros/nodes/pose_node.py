@@ -89,7 +89,8 @@ class PoseNode(CameraNode):
     ) -> Localization:
         """As `publish_answer`, an answer of whatever `frame` it is; `mount` gives that in the base."""
         found = truthful(found)
-        base_from_camera = mount() if self._fit_for_pose(found) or found.alternatives else None
+        has_places = bool(found.alternatives) and not found.has_pose
+        base_from_camera = mount() if has_places or self._fit_for_pose(found) else None
         answer = Answer(found, stamp, frame, self._map_frame, base_from_camera)
         if self.answers_count:
             self._count(answer)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-from relpose_ros.localization.tracking import Decision, Fix, Kind, PoseTracker, TrackedPose, TrackerOptions
+from relpose_ros.localization.tracking import Decision, Kind, PoseTracker, TrackedPose, TrackerOptions
 from relpose_ros.nodes.answers import Answer
 from relpose_ros.nodes.health import Level
 from relpose_ros.nodes.messages import seconds
@@ -137,18 +137,18 @@ class Tracking:
     def _judge(self, answer: Answer) -> Decision | None:
         if not self.tracks:
             return None
+        found, stamp = answer.of_base, seconds(answer.stamp)
+        if not found.has_pose and not found.alternatives:
+            return None
+        self.odometry.wait_for(stamp, self._node.settings["tf_timeout"])
         try:
-            fixes = _fixes(answer)
+            decision = self.tracker.offer(stamp, found)
         except ValueError as error:
             self._node.health.count("bad fixes")
             self._node.complaints.report("fix", Level.WARN, f"an answer cannot be tracked: {error}")
             return None
-        if not fixes:
-            return None
-        self.odometry.wait_for(fixes[0].stamp, self._node.settings["tf_timeout"])
-        alone = answer.map_from_base is not None
-        decision = self.tracker.fix(fixes[0]) if alone else self.tracker.ambiguous(fixes)
-        self._report(decision)
+        if decision is not None:
+            self._report(decision)
         return decision
 
     def _report(self, decision: Decision) -> None:
@@ -181,14 +181,3 @@ class Tracking:
         pose = self.tracker.pose(stamp)
         text = self.tracker.missing(stamp) if pose is None else f"{pose.state.value} {pose.reason}".strip()
         self._node.health.note("tracking", text)
-
-
-def _fixes(answer: Answer) -> list[Fix]:
-    """What an answer says of the base: one pose, several of places that look alike, or nothing.
-
-    Raises ValueError as `Fix` does.
-    """
-    found, stamp = answer.found, seconds(answer.stamp)
-    if answer.map_from_base is not None and answer.covariance is not None:
-        return [Fix(stamp, answer.map_from_base, answer.covariance, found.confidence, found.state)]
-    return [Fix(stamp, pose, covariance) for pose, covariance in answer.places]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from relpose_ros.geometry.rigid import Rigid
-from relpose_ros.localization.tracking.fix import Fix
 from relpose_ros.localization.tracking.options import TrackerOptions
 from relpose_ros.localization.tracking.tracker import PoseTracker
 from relpose_ros.types import Localization, State
@@ -44,20 +43,12 @@ class CameraTracker:
         return kind, published
 
     def _offered(self, stamp: float, answer: Localization) -> str:
-        if answer.map_from_camera is None or answer.covariance is None:
-            return self._ambiguous(stamp, answer) if answer.alternatives else NO_POSE
         try:
-            fix = Fix(stamp, answer.map_from_camera, answer.covariance, answer.confidence, answer.state)
+            decision = self.tracker.offer(stamp, answer)
         except ValueError:
             return BAD_FIX
-        decision = self.tracker.fix(fix)
+        if decision is None:
+            return NO_POSE
         if decision.used:
             self._confidence = answer.confidence
         return decision.kind.value
-
-    def _ambiguous(self, stamp: float, answer: Localization) -> str:
-        try:
-            places = [Fix(stamp, other.map_from_camera, other.covariance) for other in answer.alternatives]
-        except ValueError:
-            return BAD_FIX
-        return self.tracker.ambiguous(places).kind.value

@@ -20,7 +20,7 @@ from relpose_ros.localization.tracking.odometry_buffer import Arrival, OdometryB
 from relpose_ros.localization.tracking.options import TrackerOptions
 from relpose_ros.localization.tracking.reporting import is_lost, tracked_pose
 from relpose_ros.localization.tracking.track import Track
-from relpose_ros.types import State
+from relpose_ros.types import Localization, State
 
 Array = NDArray[np.float64]
 
@@ -71,12 +71,23 @@ class PoseTracker:
             self._anchor_prior()
             self._forget_old()
 
+    def offer(self, stamp: float, answer: Localization) -> Decision | None:
+        """Judge an answer to the base: its pose (`fix`) or its places (`ambiguous`); None without either.
+
+        Raises ValueError as `Fix` does.
+        """
+        if answer.map_from_camera is not None and answer.covariance is not None:
+            pose, covariance = answer.map_from_camera, answer.covariance
+            return self.fix(Fix(stamp, pose, covariance, answer.confidence, answer.state))
+        if answer.alternatives:
+            return self.ambiguous([Fix(stamp, a.map_from_camera, a.covariance) for a in answer.alternatives])
+        return None
+
     def fix(self, fix: Fix) -> Decision:
         """Judge a fix against the track and use it, or not. Stamps may be late and out of order."""
         with self._lock:
-            if missing := self._odometry.missing(fix.stamp):
-                kind = Kind.STALE if self._odometry.is_past(fix.stamp) else Kind.NO_ODOMETRY
-                return Decision(kind, reason=missing)
+            if beyond := self._beyond_odometry(fix.stamp):
+                return beyond
             track = self._believed(fix.stamp)
             alone = Track.of(fix, self._odometry.at(fix.stamp))
             sure = fix.state is State.LOCALIZED
@@ -98,9 +109,8 @@ class PoseTracker:
         """
         with self._lock:
             stamp = places[0].stamp
-            if missing := self._odometry.missing(stamp):
-                kind = Kind.STALE if self._odometry.is_past(stamp) else Kind.NO_ODOMETRY
-                return Decision(kind, reason=missing)
+            if beyond := self._beyond_odometry(stamp):
+                return beyond
             track = self._believed(stamp)
             if track is None:
                 return Decision(Kind.AMBIGUOUS, reason="places that look alike do not start a track")
@@ -183,6 +193,12 @@ class PoseTracker:
             events = list(self._events)
             self._events.clear()
             return events
+
+    def _beyond_odometry(self, stamp: float) -> Decision | None:
+        """What becomes of a fix whose stamp odometry does not cover; None where it does."""
+        if missing := self._odometry.missing(stamp):
+            return Decision(Kind.STALE if self._odometry.is_past(stamp) else Kind.NO_ODOMETRY, reason=missing)
+        return None
 
     def _against_track(self, track: Track, fix: Track, believed: bool, sure: bool) -> Decision:
         later = self._carried(fix, track.stamp)
